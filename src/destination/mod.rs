@@ -1,0 +1,157 @@
+//! Where a frame is sent to or subscribed from: the grammar of destinations, and wildcard patterns.
+//!
+//! Row ids (D1 ..) are those of `docs/PROTOCOL.md`. Nothing here knows whether a destination exists, who may use it or
+//! which back end serves it.
+
+mod pattern;
+
+use std::fmt;
+
+pub use pattern::Pattern;
+
+/// A `destination` header, taken apart.
+///
+/// | text | meaning |
+/// |---|---|
+/// | `/topic/K` | everybody who is subscribed gets it; `K` is words between dots, `*` and `#` in a subscription |
+/// | `/queue/N` | one of the consumers gets it, and it waits until there is one |
+/// | `N` (no slash at all) | the same as `/queue/N` (D1) |
+/// | `/temp-queue/N` | only in `reply-to`: a queue of this session alone |
+/// | `/reply-queue/Q` | only in SEND: what a `reply-to` came back as |
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Destination {
+    Queue(Box<str>),
+    ReplyQueue(Box<str>),
+    TempQueue(Box<str>),
+    Topic(Box<str>),
+}
+
+/// Why a destination can't be used.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DestinationError {
+    #[error("Destination cannot be blank")]
+    Blank,
+    #[error("'{rest}' is not a valid {kind} destination: {remedy}")]
+    Invalid { kind: &'static str, rest: String, remedy: &'static str },
+    #[error("destination is {length} bytes long, and at most {max} can be routed")]
+    TooLong { length: usize, max: usize },
+    #[error("'{0}' is not a valid destination. Valid destination types are: /topic/<name>, /queue/<name>")]
+    Unknown(String),
+    #[error("'{0}' is not served by this gateway. Valid destination types are: /topic/<name>, /queue/<name>")]
+    Unsupported(String),
+}
+
+/// AMQP carries names and routing keys as short strings.
+const NAME_BYTES_MAX: usize = 255;
+
+impl Destination {
+    /// Parses the grammar D1. Only `%2F` is decoded, to a slash in a name (D2).
+    pub fn parse(text: &str) -> Result<Self, DestinationError> {
+        if text.is_empty() {
+            return Err(DestinationError::Blank);
+        }
+        if !text.contains('/') {
+            return name(text).map(Self::Queue);
+        }
+        let Some((kind, rest)) = text.strip_prefix('/').map(|it| it.split_once('/').unwrap_or((it, ""))) else {
+            return Err(DestinationError::Unknown(text.to_owned()));
+        };
+        let after_kind = &text[1 + kind.len()..];
+        match kind {
+            "queue" => segment("queue", rest, after_kind).map(Self::Queue),
+            "reply-queue" if rest.is_empty() => Err(invalid("reply_queue", after_kind, "it needs a name")),
+            "reply-queue" => name(rest).map(Self::ReplyQueue),
+            "temp-queue" => segment("temp_queue", rest, after_kind).map(Self::TempQueue),
+            "topic" => segment("topic", rest, after_kind).map(Self::Topic),
+            "amq" | "exchange" => Err(DestinationError::Unsupported(text.to_owned())),
+            _ => Err(DestinationError::Unknown(text.to_owned())),
+        }
+    }
+}
+
+/// The destination as a MESSAGE shows it: D3 encodes what D1 would take apart.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, name) = match self {
+            Self::Queue(name) => ("/queue/", name),
+            Self::ReplyQueue(name) => ("/reply-queue/", name),
+            Self::TempQueue(name) => ("/temp-queue/", name),
+            Self::Topic(name) => ("/topic/", name),
+        };
+        f.write_str(kind)?;
+        name.split_inclusive('/').try_for_each(|part| match part.strip_suffix('/') {
+            Some(part) => write!(f, "{part}%2F"),
+            None => f.write_str(part),
+        })
+    }
+}
+
+fn segment(kind: &'static str, rest: &str, after_kind: &str) -> Result<Box<str>, DestinationError> {
+    if rest.is_empty() {
+        return Err(invalid(kind, after_kind, "it needs a name"));
+    }
+    if rest.contains('/') {
+        return Err(invalid(kind, after_kind, "separate words with dots, or write a slash in a name as %2F"));
+    }
+    name(rest)
+}
+
+fn name(text: &str) -> Result<Box<str>, DestinationError> {
+    let name = text.replace("%2F", "/");
+    if name.len() > NAME_BYTES_MAX {
+        return Err(DestinationError::TooLong { length: name.len(), max: NAME_BYTES_MAX });
+    }
+    Ok(name.into())
+}
+
+fn invalid(kind: &'static str, rest: &str, remedy: &'static str) -> DestinationError {
+    DestinationError::Invalid { kind, rest: rest.to_owned(), remedy }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Destination, shown: &str) {
+        let parsed = Destination::parse(text).unwrap();
+        assert_eq!(parsed, expected);
+        assert_eq!(parsed.to_string(), shown);
+    }
+
+    fn refused(text: &str) -> String {
+        Destination::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn d1_each_form_is_recognised() {
+        check("/topic/a.b", Destination::Topic("a.b".into()), "/topic/a.b");
+        check("/queue/a", Destination::Queue("a".into()), "/queue/a");
+        check("a", Destination::Queue("a".into()), "/queue/a");
+        check("/temp-queue/a", Destination::TempQueue("a".into()), "/temp-queue/a");
+        check("/reply-queue/a/b", Destination::ReplyQueue("a/b".into()), "/reply-queue/a%2Fb");
+    }
+
+    #[test]
+    fn d2_only_upper_case_2f_is_decoded() {
+        check("/queue/a%2Fb%2f%20", Destination::Queue("a/b%2f%20".into()), "/queue/a%2Fb%2f%20");
+    }
+
+    #[test]
+    fn d1_what_is_no_destination_says_what_would_be() {
+        assert_eq!(refused(""), "Destination cannot be blank");
+        for unknown in ["foo/bar", "/something/x", "/Queue/x", "//"] {
+            assert!(refused(unknown).contains("is not a valid destination"), "{unknown}");
+        }
+        assert_eq!(refused("/queue"), "'' is not a valid queue destination: it needs a name");
+        assert_eq!(refused("/queue/"), "'/' is not a valid queue destination: it needs a name");
+        assert!(refused("/topic/a/b").starts_with("'/a/b' is not a valid topic destination: separate words with dots"));
+        assert!(refused("/exchange/amq.topic/k").contains("is not served by this gateway"));
+        assert!(refused("/amq/queue/q").contains("is not served by this gateway"));
+    }
+
+    #[test]
+    fn a_name_longer_than_amqp_can_carry_is_refused() {
+        assert!(Destination::parse(&format!("/topic/{}", "k".repeat(255))).is_ok());
+        assert!(refused(&format!("/topic/{}", "k".repeat(256))).contains("at most 255"));
+    }
+}

@@ -1,0 +1,11 @@
+//! stompgate: a gateway for STOMP clients over WebSocket, in front of RabbitMQ or on its own embedded broker.
+//!
+//! The modules and the direction of the arrows between them are described in `docs/ARCHITECTURE.md` and enforced by
+//! `tests/architecture.rs`.
+
+pub mod destination;
+pub mod ident;
+pub mod lifecycle;
+pub mod message;
+pub mod stomp;
+pub mod telemetry;

@@ -1,0 +1,95 @@
+//! A message on its way from a publisher to subscribers: destination, headers, body; cheap to clone.
+//!
+//! Knows the STOMP encoding of a MESSAGE frame, so that its bytes are made once and shared by every subscription that
+//! has the same id. Does not know who subscribes, nor which back end carries it.
+
+mod encoded;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::ident::SubscriptionKey;
+use crate::stomp::{Headers, Version};
+use encoded::Encoded;
+
+/// A published message. Cloning it clones a pointer.
+#[derive(Clone, Debug)]
+pub struct Message(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: Box<str>,
+    destination: Box<str>,
+    headers: Headers,
+    body: Bytes,
+    encoded: Encoded,
+}
+
+impl Message {
+    /// `id` is the `message-id` for subscribers that do not acknowledge, unique within this gateway.
+    ///
+    /// `destination` is what subscribers are shown (the published one, not the pattern they subscribed to). `headers`
+    /// are the publisher's own: neither `destination` nor anything else the gateway writes itself.
+    pub fn new(id: &str, destination: &str, headers: Headers, body: Bytes) -> Self {
+        Self(Arc::new(Inner {
+            id: id.into(),
+            destination: destination.into(),
+            headers,
+            body,
+            encoded: Encoded::default(),
+        }))
+    }
+
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    pub fn destination(&self) -> &str {
+        &self.0.destination
+    }
+
+    pub fn headers(&self) -> &Headers {
+        &self.0.headers
+    }
+
+    pub fn body(&self) -> &Bytes {
+        &self.0.body
+    }
+
+    /// What this message costs in a queue, in bytes: destination, headers and body.
+    pub fn size(&self) -> usize {
+        self.0.destination.len() + self.0.headers.size() + self.0.body.len()
+    }
+
+    /// The MESSAGE frame for a subscription that needs no acknowledgement, shared by all with the same id and version.
+    pub fn shared_frame(&self, version: Version, subscription: &str) -> Bytes {
+        self.0.encoded.get(self, version, subscription)
+    }
+
+    /// The MESSAGE frame of one delivery: redelivered, or to be acknowledged under `ack_id`.
+    pub fn frame(&self, version: Version, subscription: &str, redelivered: bool, ack_id: Option<&str>) -> Bytes {
+        encoded::encode(self, version, subscription, redelivered, ack_id)
+    }
+}
+
+/// Names one delivery to the back end that made it; opaque to everybody else.
+///
+/// Minted by a back end, given back to it when the delivery is settled.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct AckToken {
+    /// Where it was delivered: a consumer, a channel of an epoch, whatever the back end needs to find it again.
+    pub scope: u64,
+    /// Which delivery of that scope.
+    pub tag: u64,
+}
+
+/// A message for one subscription of one session.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub subscription: SubscriptionKey,
+    pub message: Message,
+    /// Present when the back end must hear what became of it.
+    pub token: Option<AckToken>,
+    pub redelivered: bool,
+}
