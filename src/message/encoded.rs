@@ -7,9 +7,12 @@ use bytes::Bytes;
 use super::Message;
 use crate::stomp::{Command, Encoder, Version};
 
-/// Subscription ids remembered for one message. Most clients of an application use the same ids, so a few are enough;
-/// what does not fit is encoded anew for each client.
+/// Frames remembered for one message. Most clients of an application use the same subscription ids, so a few are
+/// enough. The oldest makes room, so that clients with ids of their own can't fill it for good.
 const REMEMBERED_MAX: usize = 4;
+
+/// What the gateway writes itself; a publisher's header of that name is left out.
+const OWN_HEADERS: [&str; 5] = ["ack", "destination", "message-id", "redelivered", "subscription"];
 
 /// Frames made so far, by version and subscription id.
 #[derive(Debug, Default)]
@@ -29,9 +32,10 @@ impl Encoded {
             return entry.frame.clone();
         }
         let frame = encode(message, version, subscription, false, None);
-        if entries.len() < REMEMBERED_MAX {
-            entries.push(Entry { version, subscription: subscription.into(), frame: frame.clone() });
+        if entries.len() == REMEMBERED_MAX {
+            entries.remove(0);
         }
+        entries.push(Entry { version, subscription: subscription.into(), frame: frame.clone() });
         frame
     }
 }
@@ -43,18 +47,14 @@ pub(super) fn encode(
     redelivered: bool,
     ack_id: Option<&str>,
 ) -> Bytes {
-    let room = 160 + subscription.len() + message.size();
-    let mut frame = Encoder::with_capacity(version, Command::Message, room);
-    frame.header("subscription", subscription);
-    frame.header("destination", message.destination());
-    frame.header("message-id", ack_id.unwrap_or_else(|| message.id()));
-    frame.header("redelivered", if redelivered { "true" } else { "false" });
+    let own = [
+        ("subscription", subscription),
+        ("destination", message.destination()),
+        ("message-id", ack_id.unwrap_or_else(|| message.id())),
+        ("redelivered", if redelivered { "true" } else { "false" }),
+    ];
     // Only STOMP 1.2 acknowledges by a header of its own; before, the message-id does it (STOMP 1.2, MESSAGE).
-    if let (Version::V1_2, Some(id)) = (version, ack_id) {
-        frame.header("ack", id);
-    }
-    for (name, value) in message.headers().iter() {
-        frame.header(name, value);
-    }
-    frame.body(message.body())
+    let ack = ack_id.filter(|_| version == Version::V1_2).map(|id| ("ack", id));
+    let published = message.headers().iter().filter(|(name, _)| !OWN_HEADERS.contains(name));
+    Encoder::frame(version, Command::Message, own.into_iter().chain(ack).chain(published), message.body())
 }

@@ -30,7 +30,7 @@ impl Message {
     /// `id` is the `message-id` for subscribers that do not acknowledge, unique within this gateway.
     ///
     /// `destination` is what subscribers are shown (the published one, not the pattern they subscribed to). `headers`
-    /// are the publisher's own: neither `destination` nor anything else the gateway writes itself.
+    /// are the publisher's own; frames leave out those that the gateway writes itself.
     pub fn new(id: &str, destination: &str, headers: Headers, body: Bytes) -> Self {
         Self(Arc::new(Inner {
             id: id.into(),
@@ -93,3 +93,6 @@ pub struct Delivery {
     pub token: Option<AckToken>,
     pub redelivered: bool,
 }
+
+#[cfg(test)]
+mod tests;

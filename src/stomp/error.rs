@@ -7,6 +7,7 @@ use super::Command;
 pub enum DecodeError {
     #[error("content-length must be a whole number of bytes, not '{0}'")]
     BadContentLength(String),
+    /// Names the header; its value may be a secret.
     #[error("illegal escape sequence in header '{0}': only \\n, \\r, \\c and \\\\ are defined")]
     BadEscape(String),
     #[error("a carriage return must be followed by a line feed")]

@@ -15,6 +15,11 @@ impl Headers {
         Self { text: String::new(), ends: Vec::new() }
     }
 
+    /// Room for that many headers, with that many bytes of names and values in all.
+    pub fn with_capacity(count: usize, bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), ends: Vec::with_capacity(count) }
+    }
+
     pub fn push(&mut self, name: &str, value: &str) {
         self.text.push_str(name);
         let name_end = self.text.len();
@@ -28,7 +33,7 @@ impl Headers {
         self.iter().find(|(it, _)| *it == name).map(|(_, value)| value)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         let mut start = 0;
         self.ends.iter().map(move |(name_end, value_end)| {
             let (name_end, value_end) = (*name_end as usize, *value_end as usize);

@@ -10,7 +10,9 @@ mod escape;
 mod frame;
 mod headers;
 mod heartbeat;
+mod input;
 mod limits;
+mod line;
 mod version;
 
 pub use command::Command;
