@@ -7,5 +7,6 @@ pub mod destination;
 pub mod ident;
 pub mod lifecycle;
 pub mod message;
+pub mod session;
 pub mod stomp;
 pub mod telemetry;

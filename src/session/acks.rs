@@ -1,0 +1,85 @@
+//! ACK and NACK: which deliveries wait for one, and which of them a frame settles.
+
+use std::collections::BTreeMap;
+
+use super::action::{AckMode, Verdict};
+use super::refusal::Refusal;
+use super::subscriptions::boolean;
+use crate::ident::{SessionId, SubscriptionKey};
+use crate::message::AckToken;
+use crate::stomp::{Command, Frame, Version};
+
+/// A delivery that the client has to settle.
+#[derive(Debug)]
+struct Unsettled {
+    subscription: SubscriptionKey,
+    ack: AckMode,
+    token: AckToken,
+}
+
+/// Deliveries by their number in this session, which rises.
+#[derive(Debug, Default)]
+pub(super) struct Acks {
+    unsettled: BTreeMap<u64, Unsettled>,
+    delivered: u64,
+}
+
+/// A checked ACK or NACK. It may wait in a transaction; what it covers is found when it takes effect.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Settling {
+    number: u64,
+    pub(super) verdict: Verdict,
+}
+
+impl Acks {
+    /// Remembers a delivery and returns the id by which the client settles it: `<session>-<number>`.
+    pub(super) fn delivered(
+        &mut self,
+        session: SessionId,
+        subscription: SubscriptionKey,
+        ack: AckMode,
+        token: AckToken,
+    ) -> String {
+        self.delivered += 1;
+        self.unsettled.insert(self.delivered, Unsettled { subscription, ack, token });
+        format!("{session}-{}", self.delivered)
+    }
+
+    /// Reads an ACK or NACK, which must name a delivery that waits.
+    ///
+    /// STOMP 1.2 names it by `id`, the versions before by `message-id`.
+    pub(super) fn check(&self, frame: &Frame, version: Version, session: SessionId) -> Result<Settling, Refusal> {
+        let header = if version == Version::V1_2 { "id" } else { "message-id" };
+        let id = frame.header(header).ok_or(Refusal::Missing { command: frame.command, header })?;
+        let verdict = match (frame.command, boolean(frame, "requeue")?) {
+            (Command::Nack, Some(false)) => Verdict::Discarded,
+            // What nobody has handled is delivered again, unless the client says that it must not (RabbitMQ row A8).
+            (Command::Nack, Some(true) | None) => Verdict::Requeued,
+            (_, _) => Verdict::Accepted,
+        };
+        let unknown = || Refusal::AckUnknown { command: frame.command, id: id.to_owned() };
+        let number = id
+            .rsplit_once('-')
+            .filter(|(owner, _)| *owner == session.to_string())
+            .and_then(|(_, number)| number.parse().ok())
+            .filter(|number| self.unsettled.contains_key(number))
+            .ok_or_else(unknown)?;
+        Ok(Settling { number, verdict })
+    }
+
+    /// Takes out what it covers: in mode `client` all that the subscription was delivered before, too (STOMP 1.2, ACK).
+    ///
+    /// Nothing, if another frame settled it since it was checked.
+    pub(super) fn settle(&mut self, settling: Settling) -> Vec<AckToken> {
+        let Some(named) = self.unsettled.remove(&settling.number) else { return Vec::new() };
+        let mut tokens = Vec::new();
+        if named.ack == AckMode::Client {
+            let is_covered = |it: &Unsettled| it.subscription == named.subscription;
+            let before = self.unsettled.range(..settling.number).filter(|(_, it)| is_covered(it));
+            let numbers: Vec<u64> = before.map(|(number, _)| *number).collect();
+            tokens.extend(numbers.iter().filter_map(|it| self.unsettled.remove(it)).map(|it| it.token));
+        }
+        tokens.push(named.token);
+        tokens
+    }
+}

@@ -1,0 +1,214 @@
+//! What each command does in a session that is connected.
+
+use super::acks::{Acks, Settling};
+use super::action::{AckMode, Action, Verdict};
+use super::core::Core;
+use super::in_flight::{Answered, InFlight, Part, Then};
+use super::input::{Answer, Outcome};
+use super::refusal::Refusal;
+use super::send;
+use super::subscriptions::Subscriptions;
+use super::transactions::{Kept, Transactions, Work};
+use crate::ident::{OpId, SubscriptionKey};
+use crate::message::Delivery;
+use crate::stomp::{Command, Frame};
+
+#[derive(Debug, Default)]
+pub(super) struct Connected {
+    pub(super) subscriptions: Subscriptions,
+    acks: Acks,
+    transactions: Transactions,
+    pub(super) in_flight: InFlight,
+    /// A SUBSCRIBE that waits for the SENDs before it: what they publish is not for it.
+    deferred: Option<Frame>,
+}
+
+/// What follows from a frame beyond its actions.
+#[derive(Debug)]
+pub(super) enum Next {
+    Continue,
+    /// The client sent DISCONNECT: it is answered when nothing is pending any more.
+    Disconnect {
+        receipt: Option<Box<str>>,
+    },
+}
+
+impl Connected {
+    pub(super) fn wants_frames(&self, core: &Core) -> bool {
+        self.deferred.is_none() && self.in_flight.has_room(&core.settings)
+    }
+
+    pub(super) fn wants_deliveries(&self) -> bool {
+        !self.in_flight.is_subscribing()
+    }
+
+    pub(super) fn frame(&mut self, core: &mut Core, frame: Frame) -> Result<Next, Refusal> {
+        match frame.command {
+            Command::Abort => {
+                self.transactions.end(transaction(&frame)?)?;
+                core.receipt(frame.header("receipt"));
+            }
+            Command::Ack | Command::Nack => self.settle(core, &frame)?,
+            Command::Begin => {
+                self.transactions.begin(transaction(&frame)?, &core.settings)?;
+                core.receipt(frame.header("receipt"));
+            }
+            Command::Commit => self.commit(core, &frame)?,
+            Command::Connect | Command::Stomp => return Err(Refusal::AlreadyConnected),
+            Command::Disconnect => return Ok(Next::Disconnect { receipt: receipt(&frame) }),
+            Command::Connected | Command::Error | Command::Message | Command::Receipt => {
+                return Err(Refusal::ServerCommand(frame.command));
+            }
+            Command::Send => self.send(core, frame)?,
+            Command::Subscribe if self.in_flight.is_empty() => self.subscribe(core, &frame)?,
+            Command::Subscribe => self.deferred = Some(frame),
+            Command::Unsubscribe => {
+                let unsubscribe = self.subscriptions.unsubscribe(&frame, core.version)?;
+                let op = core.next_op();
+                core.act(Action::Unsubscribe { op, unsubscribe });
+                self.in_flight.push(op, Then::Unsubscribed { receipt: receipt(&frame) });
+            }
+        }
+        Ok(Next::Continue)
+    }
+
+    /// The broker answered the oldest action.
+    pub(super) fn done(
+        &mut self,
+        core: &mut Core,
+        op: OpId,
+        outcome: Outcome,
+    ) -> Result<(), (Refusal, Option<Box<str>>)> {
+        let fault = match outcome {
+            Ok(Answer::Done | Answer::Opened { .. }) => None,
+            Err(fault) => Some(Refusal::Broker(fault)),
+        };
+        match self.in_flight.answered(op, fault) {
+            Answered::Receipts(receipts) => {
+                receipts.iter().for_each(|it| core.receipt(it.as_deref()));
+                Ok(())
+            }
+            Answered::Refused { refusal, receipt, forget } => {
+                forget.map(|key| self.subscriptions.remove(key));
+                Err((refusal, receipt))
+            }
+        }
+    }
+
+    /// A frame that can be read now that nothing is pending any more.
+    pub(super) fn take_deferred(&mut self) -> Option<Frame> {
+        self.deferred.take_if(|_| self.in_flight.is_empty())
+    }
+
+    pub(super) fn deliver(&mut self, core: &mut Core, delivery: Delivery) {
+        let Delivery { subscription: key, message, token, redelivered } = delivery;
+        let Some(subscription) = self.subscriptions.get(key) else {
+            requeue(core, token);
+            return;
+        };
+        let id = subscription.id.as_str();
+        let frame = match (subscription.ack, token) {
+            (AckMode::Client | AckMode::ClientIndividual, Some(token)) => {
+                let ack_id = self.acks.delivered(core.id, key, subscription.ack, token);
+                message.frame(core.version, id, redelivered, Some(&ack_id))
+            }
+            (_, _) if redelivered => message.frame(core.version, id, redelivered, None),
+            (_, _) => message.shared_frame(core.version, id),
+        };
+        let is_auto = subscription.ack == AckMode::Auto;
+        core.transmit(super::Sent::Message, frame);
+        if let (true, Some(token)) = (is_auto, token) {
+            core.act(Action::SettleWhenWritten(token));
+        }
+    }
+
+    /// The broker ended a subscription.
+    pub(super) fn subscription_ended(&mut self, key: SubscriptionKey) -> Option<Refusal> {
+        self.subscriptions.remove(key).map(|it| Refusal::SubscriptionEnded { id: it.id.as_str().to_owned() })
+    }
+
+    fn subscribe(&mut self, core: &mut Core, frame: &Frame) -> Result<(), Refusal> {
+        let subscribe = self.subscriptions.subscribe(frame, core.version, &core.settings)?;
+        let (op, key) = (core.next_op(), subscribe.key);
+        core.act(Action::Subscribe { op, subscribe });
+        self.in_flight.push(op, Then::Subscribed { receipt: receipt(frame), key });
+        Ok(())
+    }
+
+    fn send(&mut self, core: &mut Core, frame: Frame) -> Result<(), Refusal> {
+        let receipt = receipt(&frame);
+        let transaction: Option<Box<str>> = frame.header("transaction").map(Into::into);
+        if let Some(id) = &transaction {
+            self.transactions.check(id)?;
+        }
+        let publish = send::publish(frame, &mut self.subscriptions, &core.settings)?;
+        if let Some(id) = transaction {
+            return self.transactions.keep(&id, Kept { work: Work::Publish(publish), receipt }, &core.settings);
+        }
+        let (op, bytes) = (core.next_op(), publish.size());
+        core.act(Action::Publish { op, publish });
+        self.in_flight.push(op, Then::Sent { receipt, bytes });
+        Ok(())
+    }
+
+    fn settle(&mut self, core: &mut Core, frame: &Frame) -> Result<(), Refusal> {
+        let transaction = frame.header("transaction");
+        if let Some(id) = transaction {
+            self.transactions.check(id)?;
+        }
+        let settling = self.acks.check(frame, core.version, core.id)?;
+        if let Some(id) = transaction {
+            let kept = Kept { work: Work::Settle(settling), receipt: receipt(frame) };
+            return self.transactions.keep(id, kept, &core.settings);
+        }
+        self.settled(core, settling, frame.header("receipt"));
+        Ok(())
+    }
+
+    /// Does what was kept, in order. Answered with the last SEND; at once if there is none.
+    fn commit(&mut self, core: &mut Core, frame: &Frame) -> Result<(), Refusal> {
+        let kept = self.transactions.end(transaction(frame)?)?;
+        let mut sends = kept.iter().filter(|it| matches!(it.work, Work::Publish(_))).count();
+        let is_done_at_once = sends == 0;
+        for Kept { work, receipt: own } in kept {
+            match work {
+                Work::Publish(publish) => {
+                    sends -= 1;
+                    let part = if sends == 0 { Part::Last } else { Part::Earlier };
+                    let (op, bytes) = (core.next_op(), publish.size());
+                    core.act(Action::Publish { op, publish });
+                    let then = Then::Committed { receipt: own, commit: receipt(frame), bytes, part };
+                    self.in_flight.push(op, then);
+                }
+                Work::Settle(settling) => self.settled(core, settling, own.as_deref()),
+            }
+        }
+        if is_done_at_once {
+            core.receipt(frame.header("receipt"));
+        }
+        Ok(())
+    }
+
+    fn settled(&mut self, core: &mut Core, settling: Settling, receipt: Option<&str>) {
+        let tokens = self.acks.settle(settling);
+        if !tokens.is_empty() {
+            core.act(Action::Settle { tokens, verdict: settling.verdict });
+        }
+        core.receipt(receipt);
+    }
+}
+
+/// Gives back what nobody here is subscribed to any more.
+pub(super) fn requeue(core: &mut Core, token: Option<crate::message::AckToken>) {
+    if let Some(token) = token {
+        core.act(Action::Settle { tokens: vec![token], verdict: Verdict::Requeued });
+    }
+}
+
+fn transaction(frame: &Frame) -> Result<&str, Refusal> {
+    frame.header("transaction").ok_or(Refusal::Missing { command: frame.command, header: "transaction" })
+}
+
+fn receipt(frame: &Frame) -> Option<Box<str>> {
+    frame.header("receipt").map(Into::into)
+}

@@ -1,0 +1,61 @@
+//! What can happen to a session.
+
+use super::fault::Fault;
+use crate::ident::{OpId, Principal, SubscriptionKey};
+use crate::message::Delivery;
+use crate::stomp::{DecodeError, Frame};
+
+/// Everything that can happen to a session.
+#[derive(Debug)]
+pub enum Input {
+    /// Bytes or a pong arrived: the client lives.
+    Alive,
+    /// What an action asked for is done, or is not. In the order in which the actions were given.
+    Done {
+        op: OpId,
+        outcome: Outcome,
+    },
+    Deliver(Delivery),
+    /// The gateway stops.
+    Drain,
+    Frame(Frame),
+    /// The transport ended, by the client's will or by a fault.
+    Gone,
+    /// The link to the broker is lost, and with it what was subscribed and not settled.
+    LinkLost,
+    /// What was received is no frame; `receipt` is what its receipt header said.
+    Malformed {
+        error: DecodeError,
+        receipt: Option<Box<str>>,
+    },
+    /// The client did not read what was waiting for it, so it grew beyond its bound.
+    Overflowed,
+    /// The broker ended a subscription, for example because its queue was deleted.
+    SubscriptionEnded {
+        key: SubscriptionKey,
+    },
+    /// The time of [`Session::poll_timeout`](super::Session::poll_timeout) has come.
+    Timeout,
+    /// The peer broke the rules of the transport.
+    TransportViolated {
+        rule: &'static str,
+    },
+    /// The peer sent a transport message beyond the limit.
+    TransportMessageTooLarge {
+        max: usize,
+    },
+    /// The network does not take more bytes, and some are waiting.
+    WriteBlocked,
+    /// All bytes were handed to the network.
+    Written,
+}
+
+/// Why an action could not be done, or what came of it.
+pub type Outcome = Result<Answer, Fault>;
+
+/// What came of an action.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Answer {
+    Done,
+    Opened { principal: Option<Principal> },
+}

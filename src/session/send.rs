@@ -1,0 +1,59 @@
+//! SEND: what of it travels.
+
+use super::action::Publish;
+use super::refusal::Refusal;
+use super::settings::Settings;
+use super::subscriptions::Subscriptions;
+use crate::destination::Destination;
+use crate::ident::SubscriptionKey;
+use crate::stomp::{Command, Frame, Headers};
+
+/// Headers of a SEND that speak to the gateway, or that only the gateway may say to a subscriber.
+const OWN: &[&str] =
+    &["ack", "content-length", "destination", "receipt", "redelivered", "subscription", "transaction", "user-name"];
+
+/// Headers of this prefix are the gateway's own, whoever sends them.
+const OWN_PREFIX: &str = "stompgate-";
+
+/// Checks a SEND, and takes it apart into what is published.
+pub(super) fn publish(
+    frame: Frame,
+    subscriptions: &mut Subscriptions,
+    settings: &Settings,
+) -> Result<Publish, Refusal> {
+    if frame.header("message-id").is_some() {
+        return Err(Refusal::MessageIdSent);
+    }
+    let text = frame.header("destination").ok_or(Refusal::Missing { command: Command::Send, header: "destination" })?;
+    let destination = Destination::parse(text).map_err(Refusal::Destination)?;
+    if matches!(destination, Destination::TempQueue(_)) {
+        let remedy = "it is where answers come from; name it in reply-to";
+        return Err(Refusal::DestinationNotFor { command: Command::Send, destination: text.to_owned(), remedy });
+    }
+    check_expiration(frame.header("expiration"))?;
+    let reply_to = reply_to(frame.header("reply-to"), subscriptions, settings)?;
+    let is_own =
+        |name: &str| OWN.contains(&name) || name.starts_with(OWN_PREFIX) || (name == "reply-to" && reply_to.is_some());
+    let headers = frame.headers.iter().filter(|(name, _)| !is_own(name)).collect::<Headers>();
+    Ok(Publish { destination, headers, body: frame.body, reply_to })
+}
+
+fn check_expiration(header: Option<&str>) -> Result<(), Refusal> {
+    match header {
+        Some(text) if text.trim().parse::<u64>().is_err() => Err(Refusal::BadExpiration(text.to_owned())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Only a temporary queue is the gateway's business; any other text is passed on as it is (RabbitMQ row D30).
+fn reply_to(
+    header: Option<&str>,
+    subscriptions: &mut Subscriptions,
+    settings: &Settings,
+) -> Result<Option<SubscriptionKey>, Refusal> {
+    let Some(text) = header.filter(|it| it.starts_with("/temp-queue")) else { return Ok(None) };
+    match Destination::parse(text).map_err(Refusal::Destination)? {
+        Destination::TempQueue(name) => subscriptions.reply_key(&name, settings).map(Some),
+        Destination::Queue(_) | Destination::ReplyQueue(_) | Destination::Topic(_) => Ok(None),
+    }
+}

@@ -1,0 +1,55 @@
+//! What an operator decides about sessions.
+
+use std::time::Duration;
+
+use crate::stomp::HeartBeat;
+
+/// The same for all sessions.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether a refused frame ends the session (STOMP 1.2, ERROR; Spring) or not (RabbitMQ's own plugin).
+    pub close_on_error: bool,
+    /// From the opened connection to an accepted CONNECT.
+    pub connect_wait: Duration,
+    /// What the gateway offers.
+    pub heartbeat: HeartBeat,
+    /// How often a client without heart-beats is expected to be heard. One that has been silent for one and a half such
+    /// times, or for as much of its heart-beat interval, is asked for a pong; after three it is given up.
+    pub ping_interval: Duration,
+    /// `prefetch-count` of a subscription that does not say.
+    pub prefetch_default: u16,
+    /// The largest `prefetch-count` that is granted; more is lowered to it.
+    pub prefetch_max: u16,
+    /// SENDs that the broker has not confirmed. At the bound the client is not read from.
+    pub publishes_in_flight_max: usize,
+    /// The same in bytes. A larger one still passes when nothing else is in flight.
+    pub publish_bytes_in_flight_max: usize,
+    pub subscriptions_max: usize,
+    pub transactions_max: usize,
+    /// Bytes of all SENDs of one transaction.
+    pub transaction_bytes_max: usize,
+    /// SENDs, ACKs and NACKs of one transaction.
+    pub transaction_frames_max: usize,
+    /// How long the network may take nothing while something waits for the client.
+    pub write_stall_max: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            close_on_error: true,
+            connect_wait: Duration::from_secs(10),
+            heartbeat: HeartBeat { send_ms: 10_000, receive_ms: 10_000 },
+            ping_interval: Duration::from_secs(30),
+            prefetch_default: 64,
+            prefetch_max: 1_000,
+            publishes_in_flight_max: 256,
+            publish_bytes_in_flight_max: 1024 * 1024,
+            subscriptions_max: 1_000,
+            transactions_max: 16,
+            transaction_bytes_max: 1024 * 1024,
+            transaction_frames_max: 1_024,
+            write_stall_max: Duration::from_secs(10),
+        }
+    }
+}

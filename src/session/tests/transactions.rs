@@ -1,0 +1,166 @@
+//! BEGIN, COMMIT, ABORT, and what they hold.
+
+use super::*;
+
+fn lenient() -> Settings {
+    Settings { close_on_error: false, ..Settings::default() }
+}
+
+#[test]
+fn nothing_of_a_transaction_takes_effect_before_commit() {
+    let mut it = Dialogue::subscribed("a", "/queue/a", "client-individual");
+    it.deliver(1, 11, "x");
+    it.next();
+    it.client("BEGIN transaction:t receipt:b");
+    it.expect("RECEIPT receipt-id:b");
+    it.client("SEND destination:/queue/q transaction:t receipt:s1 | 1");
+    it.client(&format!("ACK id:{SESSION}-1 transaction:t receipt:k"));
+    it.client("SEND destination:/queue/q transaction:t | 2");
+    it.expect_nothing();
+    it.client("COMMIT transaction:t receipt:c");
+    it.expect("publish #3 /queue/q | 1");
+    it.expect("accept 11");
+    it.expect("RECEIPT receipt-id:k");
+    it.expect("publish #4 /queue/q | 2");
+    it.expect_nothing();
+    it.done(3);
+    it.expect("RECEIPT receipt-id:s1");
+    it.expect_nothing();
+    it.done(4);
+    it.expect("RECEIPT receipt-id:c");
+}
+
+#[test]
+fn a_commit_without_sends_is_answered_after_its_acks() {
+    let mut it = Dialogue::subscribed("a", "/queue/a", "client");
+    it.deliver(1, 11, "x");
+    it.next();
+    it.client("BEGIN transaction:t");
+    it.client(&format!("NACK id:{SESSION}-1 transaction:t"));
+    it.client("COMMIT transaction:t receipt:c");
+    it.expect("requeue 11");
+    it.expect("RECEIPT receipt-id:c");
+}
+
+#[test]
+fn abort_forgets_sends_and_leaves_messages_unsettled() {
+    let mut it = Dialogue::subscribed("a", "/queue/a", "client");
+    it.deliver(1, 11, "x");
+    it.next();
+    it.client("BEGIN transaction:t");
+    it.client("SEND destination:/queue/q transaction:t | 1");
+    it.client(&format!("ACK id:{SESSION}-1 transaction:t"));
+    it.client("ABORT transaction:t receipt:r");
+    it.expect("RECEIPT receipt-id:r");
+    it.expect_nothing();
+    it.client(&format!("ACK id:{SESSION}-1"));
+    it.expect("accept 11");
+}
+
+#[test]
+fn an_ack_that_another_one_made_needless_is_skipped() {
+    let mut it = Dialogue::subscribed("a", "/queue/a", "client");
+    for token in [11, 12] {
+        it.deliver(1, token, "x");
+        it.next();
+    }
+    it.client("BEGIN transaction:t");
+    it.client(&format!("ACK id:{SESSION}-1 transaction:t"));
+    it.client(&format!("ACK id:{SESSION}-2"));
+    it.expect("accept 11,12");
+    it.client("COMMIT transaction:t receipt:c");
+    it.expect("RECEIPT receipt-id:c");
+    it.expect_nothing();
+}
+
+#[test]
+fn two_transactions_are_apart() {
+    let mut it = Dialogue::connected();
+    for id in ["t", "u"] {
+        it.client(&format!("BEGIN transaction:{id}"));
+        it.client(&format!("SEND destination:/queue/q transaction:{id} | {id}"));
+    }
+    it.client("COMMIT transaction:u");
+    it.expect("publish #2 /queue/q | u");
+    it.client("COMMIT transaction:t");
+    it.expect("publish #3 /queue/q | t");
+}
+
+#[test]
+fn a_commit_with_a_failed_send_gets_an_error_and_no_receipt() {
+    let mut it = Dialogue::connected_with(lenient());
+    it.client("BEGIN transaction:t");
+    for body in ["1", "2", "3"] {
+        it.client(&format!("SEND destination:/queue/q transaction:t | {body}"));
+    }
+    it.client("COMMIT transaction:t receipt:c");
+    for _ in 0..3 {
+        it.next();
+    }
+    it.done(2);
+    it.failed(3, Fault::Nacked);
+    assert!(it.expect_error("nacked", "Processing error").contains("receipt-id:c"));
+    it.failed(4, Fault::Nacked);
+    assert!(!it.expect_error("nacked", "Processing error").contains("receipt-id"));
+    it.expect_nothing();
+    it.client("BEGIN transaction:t");
+    it.client("SEND destination:/queue/q transaction:t | 4");
+    it.client("COMMIT transaction:t receipt:d");
+    it.next();
+    it.done(5);
+    it.expect("RECEIPT receipt-id:d");
+}
+
+#[test]
+fn a_transaction_must_be_named_and_open() {
+    let mut it = Dialogue::connected_with(lenient());
+    for command in ["BEGIN", "COMMIT", "ABORT"] {
+        it.client(command);
+        it.expect_error("missing_header", "Missing transaction");
+    }
+    for line in [
+        "COMMIT transaction:t",
+        "ABORT transaction:t",
+        "SEND destination:/queue/q transaction:t",
+        "ACK id:x transaction:t",
+    ] {
+        it.client(line);
+        it.expect_error("transaction_unknown", "Bad transaction");
+    }
+    it.client("BEGIN transaction:t");
+    it.client("BEGIN transaction:t");
+    it.expect_error("transaction_exists", "Bad transaction");
+    it.client("ABORT transaction:t");
+    it.client("BEGIN transaction:t");
+    it.expect_nothing();
+}
+
+#[test]
+fn what_is_wrong_in_a_transaction_is_said_at_once() {
+    let mut it = Dialogue::connected_with(lenient());
+    it.client("BEGIN transaction:t");
+    it.client("SEND destination:/nowhere/q transaction:t");
+    it.expect_error("invalid_destination", "Unknown destination");
+    it.client("ACK id:x transaction:t");
+    it.expect_error("ack_unknown", "Message not found");
+}
+
+#[test]
+fn one_over_each_limit_is_refused_by_its_name() {
+    let settings = Settings { transactions_max: 1, transaction_frames_max: 2, transaction_bytes_max: 10, ..lenient() };
+    let mut it = Dialogue::connected_with(settings);
+    it.client("BEGIN transaction:t");
+    it.client("BEGIN transaction:u");
+    assert!(it.expect_error("limit_transactions", "Limit exceeded").ends_with("(session.transactions_max)"));
+    it.client("SEND destination:/queue/q transaction:t | 12345");
+    it.client("SEND destination:/queue/q transaction:t | 678901");
+    let error = it.expect_error("limit_transaction_bytes", "Limit exceeded");
+    assert!(error.ends_with("| A transaction holds at most 10 bytes (session.transaction_bytes_max)"), "{error}");
+    it.client("SEND destination:/queue/q transaction:t | 67890");
+    it.client("SEND destination:/queue/q transaction:t");
+    let error = it.expect_error("limit_transaction_frames", "Limit exceeded");
+    assert!(error.ends_with("| A transaction holds at most 2 frames (session.transaction_frames_max)"), "{error}");
+    it.client("COMMIT transaction:t");
+    it.expect("publish #2 /queue/q | 12345");
+    it.expect("publish #3 /queue/q | 67890");
+}

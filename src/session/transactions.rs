@@ -1,0 +1,76 @@
+//! BEGIN, COMMIT, ABORT: frames that are kept until they take effect together.
+//!
+//! Together does not mean all or nothing: the broker is asked for each of them in order (RabbitMQ section 7).
+
+use super::acks::Settling;
+use super::action::Publish;
+use super::refusal::{Limit, Refusal};
+use super::settings::Settings;
+
+/// A frame that waits for its COMMIT, and so does its receipt.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) work: Work,
+    pub(super) receipt: Option<Box<str>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Work {
+    Publish(Publish),
+    Settle(Settling),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Transactions(Vec<Transaction>);
+
+#[derive(Debug)]
+struct Transaction {
+    id: Box<str>,
+    kept: Vec<Kept>,
+    bytes: usize,
+}
+
+impl Transactions {
+    pub(super) fn begin(&mut self, id: &str, settings: &Settings) -> Result<(), Refusal> {
+        if self.position(id).is_ok() {
+            return Err(Refusal::TransactionExists { id: id.to_owned() });
+        }
+        if self.0.len() >= settings.transactions_max {
+            return Err(Refusal::Limit(Limit::Transactions { max: settings.transactions_max }));
+        }
+        self.0.push(Transaction { id: id.into(), kept: Vec::new(), bytes: 0 });
+        Ok(())
+    }
+
+    pub(super) fn keep(&mut self, id: &str, kept: Kept, settings: &Settings) -> Result<(), Refusal> {
+        let at = self.position(id)?;
+        let transaction = &mut self.0[at];
+        let bytes = match &kept.work {
+            Work::Publish(publish) => transaction.bytes + publish.size(),
+            Work::Settle(_) => transaction.bytes,
+        };
+        if transaction.kept.len() >= settings.transaction_frames_max {
+            return Err(Refusal::Limit(Limit::TransactionFrames { max: settings.transaction_frames_max }));
+        }
+        if bytes > settings.transaction_bytes_max {
+            return Err(Refusal::Limit(Limit::TransactionBytes { max: settings.transaction_bytes_max }));
+        }
+        transaction.bytes = bytes;
+        transaction.kept.push(kept);
+        Ok(())
+    }
+
+    /// Ends the transaction and returns what it kept, in order.
+    pub(super) fn end(&mut self, id: &str) -> Result<Vec<Kept>, Refusal> {
+        self.position(id).map(|at| self.0.swap_remove(at).kept)
+    }
+
+    pub(super) fn check(&self, id: &str) -> Result<(), Refusal> {
+        self.position(id).map(|_| ())
+    }
+
+    fn position(&self, id: &str) -> Result<usize, Refusal> {
+        let unknown = || Refusal::TransactionUnknown { id: id.to_owned() };
+        self.0.iter().position(|it| &*it.id == id).ok_or_else(unknown)
+    }
+}
