@@ -3,10 +3,14 @@
 //! The modules and the direction of the arrows between them are described in `docs/ARCHITECTURE.md` and enforced by
 //! `tests/architecture.rs`.
 
+pub mod auth;
+pub mod delivery;
 pub mod destination;
 pub mod ident;
 pub mod lifecycle;
 pub mod message;
+pub mod registry;
 pub mod session;
 pub mod stomp;
 pub mod telemetry;
+pub mod transport;

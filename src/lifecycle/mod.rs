@@ -1,13 +1,17 @@
-//! From start to stop: tracked tasks, readiness, drain. Does not know what the tasks do.
+//! From start to stop: tracked tasks, readiness, signals, drain. Does not know what the tasks do.
 
 mod readiness;
+mod signals;
 
 use std::future::Future;
+use std::time::Duration;
 
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use readiness::{Latch, Readiness};
+pub use signals::{Signal, Signals};
 
 /// The life of this process. Cloning it clones a handle.
 ///
@@ -18,16 +22,53 @@ pub use readiness::{Latch, Readiness};
 pub struct Lifecycle {
     draining: CancellationToken,
     stopping: CancellationToken,
+    /// What a drain waits for.
     tracker: TaskTracker,
+    /// What the others need until the last of them has ended.
+    background: TaskTracker,
+}
+
+/// How much time the end may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Settings {
+    /// Over how long the sessions are told to go: so they don't all come back to another gateway at once.
+    pub drain_period: Duration,
+    /// How long all of them may take.
+    pub drain_deadline: Duration,
+}
+
+/// What became of the tasks that a drain waits for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Drained {
+    All,
+    /// The deadline came before so many had ended.
+    Left(usize),
+}
+
+/// For what has to end at once, before it is left to its fate.
+const STOP_WAIT: Duration = Duration::from_secs(1);
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { drain_period: Duration::from_secs(2), drain_deadline: Duration::from_secs(10) }
+    }
 }
 
 impl Lifecycle {
-    /// Runs a task that ends by itself when the process drains or stops.
+    /// Runs a task that ends by itself when the process drains. A drain waits for it.
     pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         self.tracker.spawn(task);
+    }
+
+    /// Runs a task that other tasks rely on while they drain, such as a broker's; it ends when the process stops.
+    pub fn spawn_background<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.background.spawn(task);
     }
 
     /// Cancelled when the process begins to drain.
@@ -49,14 +90,103 @@ impl Lifecycle {
         self.stopping.cancel();
     }
 
-    /// Waits until every task has ended. Called after [`Lifecycle::drain`] or [`Lifecycle::stop`].
-    pub async fn ended(&self) {
+    /// Drains, at the deadline stops what is left, and at the end what runs in the background.
+    pub async fn shut_down(&self, deadline: Duration) -> Drained {
+        self.drain();
         self.tracker.close();
-        self.tracker.wait().await;
+        let drained = match timeout(deadline, self.tracker.wait()).await {
+            Ok(()) => Drained::All,
+            Err(_) => Drained::Left(self.tracker.len()),
+        };
+        self.stop();
+        if timeout(STOP_WAIT, self.ended()).await.is_err() {
+            tracing::warn!(tasks = self.tracker.len() + self.background.len(), "tasks ignore the stop; abandoned");
+        }
+        drained
     }
 
-    /// How many tasks run.
+    /// Waits until every task has ended. Called after [`Lifecycle::stop`].
+    pub async fn ended(&self) {
+        self.tracker.close();
+        self.background.close();
+        self.tracker.wait().await;
+        self.background.wait().await;
+    }
+
+    /// How many tasks a drain would wait for.
     pub fn tasks(&self) -> usize {
         self.tracker.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    /// Seconds that a shut-down took, and how it ended.
+    async fn shut_down(lifecycle: &Lifecycle) -> (u64, Drained) {
+        let begin = Instant::now();
+        let drained = lifecycle.shut_down(DEADLINE).await;
+        (begin.elapsed().as_secs(), drained)
+    }
+
+    /// A task that takes some time once the process drains.
+    fn spawn_slow(lifecycle: &Lifecycle, takes: Duration) {
+        let it = lifecycle.clone();
+        lifecycle.spawn(async move {
+            it.draining().cancelled().await;
+            let _stopped = timeout(takes, it.stopping().cancelled()).await;
+        });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shut_down_is_over_as_soon_as_the_last_task_has_ended() {
+        let lifecycle = Lifecycle::default();
+        spawn_slow(&lifecycle, Duration::from_secs(2));
+        spawn_slow(&lifecycle, Duration::from_secs(3));
+        assert_eq!(shut_down(&lifecycle).await, (3, Drained::All));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_deadline_what_is_left_is_counted_and_stopped() {
+        let lifecycle = Lifecycle::default();
+        spawn_slow(&lifecycle, Duration::from_secs(2));
+        spawn_slow(&lifecycle, Duration::from_secs(60));
+        assert_eq!(shut_down(&lifecycle).await, (10, Drained::Left(1)));
+        assert_eq!(lifecycle.tasks(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_ignores_the_stop_delays_it_by_a_second_at_most() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.spawn(std::future::pending());
+        assert_eq!(shut_down(&lifecycle).await, (11, Drained::Left(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_background_runs_until_the_others_have_ended() {
+        let lifecycle = Lifecycle::default();
+        spawn_slow(&lifecycle, Duration::from_secs(2));
+        let (sender, ended_at) = tokio::sync::oneshot::channel();
+        let (it, begin) = (lifecycle.clone(), Instant::now());
+        lifecycle.spawn_background(async move {
+            it.stopping().cancelled().await;
+            sender.send(begin.elapsed().as_secs()).unwrap();
+        });
+        assert_eq!(shut_down(&lifecycle).await, (2, Drained::All));
+        assert_eq!(ended_at.await, Ok(2));
+    }
+
+    #[test]
+    fn a_drain_is_not_yet_a_stop() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.drain();
+        assert!(lifecycle.draining().is_cancelled() && !lifecycle.stopping().is_cancelled());
+        lifecycle.stop();
+        assert!(lifecycle.stopping().is_cancelled());
     }
 }

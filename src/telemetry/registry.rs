@@ -1,19 +1,26 @@
 //! The metric registry: every name gets the prefix `stompgate_`, every module registers its own metrics.
+//!
+//! The metrics of the process alone keep the names `process_*` that they have in every Prometheus client, so that
+//! dashboards find them.
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, core::Collector, proto,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, PullingGauge, TextEncoder,
+    core::Collector, proto,
 };
 
 /// Metrics of this process. Cloning it clones a handle.
 ///
 /// Names are unique: registering one twice is a fault of the program, found at start.
 #[derive(Clone, Debug)]
-pub struct Registry(prometheus::Registry);
+pub struct Registry {
+    own: prometheus::Registry,
+    process: prometheus::Registry,
+}
 
 impl Default for Registry {
     fn default() -> Self {
-        let registry = prometheus::Registry::new_custom(Some("stompgate".to_owned()), None);
-        Self(registry.expect("the prefix is a valid metric name"))
+        let own = prometheus::Registry::new_custom(Some("stompgate".to_owned()), None);
+        Self { own: own.expect("the prefix is a valid metric name"), process: prometheus::Registry::new() }
     }
 }
 
@@ -41,12 +48,36 @@ impl Registry {
     }
 
     pub fn gather(&self) -> Vec<proto::MetricFamily> {
-        self.0.gather()
+        let mut families = self.process.gather();
+        families.extend(self.own.gather());
+        families
+    }
+
+    /// Everything as text, in the format of [`Registry::CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let text = TextEncoder::new().encode_to_string(&self.gather());
+        text.expect("a String takes every write, and no family is without a name")
+    }
+
+    pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+    /// A gauge that is asked when somebody looks.
+    pub(super) fn pulled_gauge(&self, name: &str, help: &str, value: impl Fn() -> f64 + Send + Sync + 'static) {
+        self.register(PullingGauge::new(name, help, Box::new(value)));
+    }
+
+    pub(super) fn register_process(&self) {
+        // The crate reads /proc.
+        #[cfg(target_os = "linux")]
+        {
+            let process = prometheus::process_collector::ProcessCollector::for_self();
+            self.process.register(Box::new(process)).expect("the process is registered once");
+        }
     }
 
     fn register<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> C {
         let metric = metric.expect("metric names and labels are constants of this program");
-        self.0.register(Box::new(metric.clone())).expect("metric names are unique");
+        self.own.register(Box::new(metric.clone())).expect("metric names are unique");
         metric
     }
 }

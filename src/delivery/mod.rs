@@ -1,0 +1,13 @@
+//! From a broker to the clients: who is subscribed to what, and what waits for each of them.
+//!
+//! Nothing here waits: a push is synchronous and bounded, so no broker task is ever held up by a slow client. Does not
+//! know sessions, nor where messages come from.
+
+mod metrics;
+mod outbox;
+mod table;
+mod trie;
+
+pub use metrics::Metrics;
+pub use outbox::{Item, Outbox, Pushed, Settings};
+pub use table::{Subscriber, Table};

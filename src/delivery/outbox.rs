@@ -1,0 +1,269 @@
+//! What waits for one session: bounded in bytes and messages, pushed by broker tasks, popped by the session's driver.
+
+use std::collections::VecDeque;
+use std::iter;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+
+use futures::task::AtomicWaker;
+
+use super::metrics::Metrics;
+use crate::destination::Pattern;
+use crate::ident::SubscriptionKey;
+use crate::message::{Delivery, Message};
+
+/// Bounds of each outbox, and what happens beyond them.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Bytes of all messages that wait for one session. A larger message still passes when nothing else waits.
+    pub bytes_max: usize,
+    pub messages_max: usize,
+    /// Topics whose oldest messages are dropped when a client does not keep up; all others close its session.
+    pub drop_oldest: Vec<Pattern>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { bytes_max: 512 * 1024, messages_max: 10_000, drop_oldest: Vec::new() }
+    }
+}
+
+/// The queue between the broker and one session.
+///
+/// ```text
+/// open ──push beyond a bound──▶ overflowed ──pop──▶ closed
+///   └────────────────close()─────────┴─────────────────▲
+/// ```
+#[derive(Debug)]
+pub struct Outbox {
+    settings: Arc<Settings>,
+    metrics: Metrics,
+    state: Mutex<State>,
+    /// The driver; the only one who waits.
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    items: VecDeque<Item>,
+    /// Of the deliveries in `items`.
+    bytes: usize,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Phase {
+    #[default]
+    Open,
+    Overflowed,
+    Closed,
+}
+
+/// What the driver pops, in the order of the pushes.
+#[derive(Debug)]
+pub enum Item {
+    Delivery(Delivery),
+    /// The link to the broker is lost; nothing follows.
+    LinkLost,
+    /// A bound was passed and the policy is to close: nothing follows.
+    Overflowed,
+    SubscriptionEnded(SubscriptionKey),
+}
+
+/// What became of a push.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Pushed {
+    Queued,
+    /// The session is over, or has just been given up: the delivery is still the back end's.
+    Refused,
+}
+
+/// Room that a drained queue keeps, so that a steady flow of single messages allocates nothing. A longer queue is
+/// freed once it is empty: most sessions are idle most of the time.
+const IDLE_CAPACITY_MAX: usize = 8;
+
+/// When the oldest messages are dropped, so many go that this part of each bound is free: a pass over the whole queue
+/// is then paid once for many pushes, not for each.
+const DROP_PART: usize = 8;
+
+impl Outbox {
+    pub fn new(settings: Arc<Settings>, metrics: Metrics) -> Self {
+        Self { settings, metrics, state: Mutex::default(), waker: AtomicWaker::new() }
+    }
+
+    pub fn push(&self, delivery: Delivery) -> Pushed {
+        let size = delivery.message.size();
+        let mut state = self.lock();
+        if state.phase != Phase::Open {
+            return Pushed::Refused;
+        }
+        let has_room =
+            state.fits(size, &self.settings) || (self.may_drop(&delivery) && self.drop_oldest(&mut state, size));
+        if !has_room {
+            self.overflow(state);
+            return Pushed::Refused;
+        }
+        state.bytes += size;
+        self.metrics.bytes().add(signed(size));
+        self.append(state, Item::Delivery(delivery));
+        Pushed::Queued
+    }
+
+    /// Events are not bounded here: there is at most one for each subscription, and one for the link.
+    pub fn push_event(&self, event: Item) {
+        let state = self.lock();
+        if state.phase == Phase::Open {
+            self.append(state, event);
+        }
+    }
+
+    pub fn pop(&self) -> Option<Item> {
+        let mut state = self.lock();
+        let before = state.bytes;
+        let item = state.pop();
+        self.metrics.bytes().sub(signed(before - state.bytes));
+        state.free_if_drained();
+        item
+    }
+
+    /// Pops up to `max` items at the cost of one lock.
+    pub fn pop_many(&self, max: usize, popped: &mut Vec<Item>) {
+        let mut state = self.lock();
+        let before = state.bytes;
+        popped.extend(iter::from_fn(|| state.pop()).take(max));
+        self.metrics.bytes().sub(signed(before - state.bytes));
+        state.free_if_drained();
+    }
+
+    /// Ready while something waits. For the driver alone.
+    pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Registered before the look, so that a push in between wakes.
+        self.waker.register(cx.waker());
+        let state = self.lock();
+        if state.items.is_empty() && state.phase != Phase::Overflowed { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Ready once a bound was passed and the policy is to close. For the driver alone.
+    pub fn poll_overflowed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.waker.register(cx.waker());
+        if self.lock().phase == Phase::Overflowed { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The session is over: what waits is dropped and nothing is accepted any more.
+    pub fn close(&self) {
+        let mut state = self.lock();
+        state.phase = Phase::Closed;
+        self.clear(state);
+    }
+
+    fn append(&self, mut state: MutexGuard<'_, State>, item: Item) {
+        let was_empty = state.items.is_empty();
+        state.items.push_back(item);
+        drop(state);
+        if was_empty {
+            self.waker.wake();
+        }
+    }
+
+    fn overflow(&self, mut state: MutexGuard<'_, State>) {
+        state.phase = Phase::Overflowed;
+        self.clear(state);
+        self.metrics.overflowed().inc();
+        self.waker.wake();
+    }
+
+    /// Whether the oldest may go to make room for this one: a back end that wants to hear of a delivery has a bound of
+    /// its own, the prefetch.
+    fn may_drop(&self, delivery: &Delivery) -> bool {
+        delivery.token.is_none() && is_dropped_oldest(&self.settings.drop_oldest, &delivery.message)
+    }
+
+    /// Says whether there is room now. A queue that is nearly full of what can't be dropped has none.
+    fn drop_oldest(&self, state: &mut State, size: usize) -> bool {
+        let Settings { bytes_max, messages_max, drop_oldest } = &*self.settings;
+        let (bytes_goal, messages_goal) = (bytes_max - bytes_max / DROP_PART, messages_max - messages_max / DROP_PART);
+        let before = state.items.len();
+        let (mut bytes, mut messages) = (state.bytes, before);
+        let has_room =
+            |bytes: usize, messages: usize| bytes == 0 || (bytes + size <= bytes_goal && messages < messages_goal);
+        state.items.retain(|item| {
+            let Item::Delivery(it) = item else { return true };
+            if has_room(bytes, messages) || it.token.is_some() || !is_dropped_oldest(drop_oldest, &it.message) {
+                return true;
+            }
+            bytes -= it.message.size();
+            messages -= 1;
+            false
+        });
+        self.metrics.dropped().inc_by((before - messages) as u64);
+        self.metrics.bytes().sub(signed(state.bytes - bytes));
+        state.bytes = bytes;
+        has_room(bytes, messages)
+    }
+
+    fn clear(&self, mut state: MutexGuard<'_, State>) {
+        let items = mem::take(&mut state.items);
+        self.metrics.bytes().sub(signed(mem::take(&mut state.bytes)));
+        // The messages are freed without the lock.
+        drop(state);
+        drop(items);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+}
+
+/// The gauge stays exact whoever drops a session.
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl State {
+    fn fits(&self, size: usize, settings: &Settings) -> bool {
+        self.bytes == 0 || (self.bytes + size <= settings.bytes_max && self.items.len() < settings.messages_max)
+    }
+
+    fn pop(&mut self) -> Option<Item> {
+        if self.phase == Phase::Overflowed {
+            self.phase = Phase::Closed;
+            return Some(Item::Overflowed);
+        }
+        let item = self.items.pop_front()?;
+        self.bytes -= item.size();
+        Some(item)
+    }
+
+    fn free_if_drained(&mut self) {
+        if self.items.is_empty() && self.items.capacity() > IDLE_CAPACITY_MAX {
+            self.items = VecDeque::new();
+        }
+    }
+}
+
+impl Item {
+    fn size(&self) -> usize {
+        match self {
+            Self::Delivery(delivery) => delivery.message.size(),
+            Self::LinkLost | Self::Overflowed | Self::SubscriptionEnded(_) => 0,
+        }
+    }
+}
+
+fn is_dropped_oldest(patterns: &[Pattern], message: &Message) -> bool {
+    let Some(topic) = message.destination().strip_prefix("/topic/") else { return false };
+    !patterns.is_empty() && {
+        let topic = topic.replace("%2F", "/");
+        patterns.iter().any(|it| it.matches(&topic))
+    }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).expect("fewer bytes than memory has")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The table against the plain definition of a match, and under concurrent change.
+
+use std::collections::BTreeSet;
+use std::thread;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::delivery::{Item, Metrics, Settings};
+use crate::stomp::Headers;
+use crate::telemetry::Registry;
+
+fn outbox() -> Arc<Outbox> {
+    Arc::new(Outbox::new(Arc::new(Settings::default()), Metrics::new(&Registry::default())))
+}
+
+fn message(topic: &str) -> Message {
+    Message::new("id", &format!("/topic/{topic}"), Headers::new(), Bytes::from_static(b"body"))
+}
+
+fn reached(table: &Table<u32>, key: &str) -> Vec<u32> {
+    let mut reached = Vec::new();
+    table.for_each(key, |it| reached.push(*it));
+    reached.sort_unstable();
+    reached
+}
+
+fn is_empty<S>(table: &Table<S>) -> bool {
+    table.shards.iter().all(|it| read(it).is_empty()) && read(&table.wildcards).is_empty()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn it_reaches_what_the_plain_definition_matches(
+        patterns in prop::collection::vec(words("[ab*#]"), 0..30),
+        removed in prop::collection::vec(any::<bool>(), 30),
+        keys in prop::collection::vec(words("[ab*#]"), 1..10),
+    ) {
+        let table = Table::default();
+        for (id, pattern) in (0..).zip(&patterns) {
+            let is_first = !patterns[..id as usize].contains(pattern);
+            prop_assert_eq!(table.insert(&Pattern::new(pattern), id), is_first);
+        }
+        let mut left: BTreeSet<u32> = (0..).zip(&patterns).map(|(id, _)| id).collect();
+        for (id, pattern) in (0..).zip(&patterns).filter(|(id, _)| removed[*id as usize]) {
+            left.remove(&id);
+            let is_last = left.iter().all(|it| patterns[*it as usize] != *pattern);
+            prop_assert_eq!(table.remove(&Pattern::new(pattern), &id), is_last);
+        }
+        for key in &keys {
+            let matching: Vec<_> =
+                left.iter().copied().filter(|id| Pattern::new(&patterns[*id as usize]).matches(key)).collect();
+            prop_assert_eq!(reached(&table, key), matching, "{}", key);
+        }
+        for id in left {
+            table.remove(&Pattern::new(&patterns[id as usize]), &id);
+        }
+        prop_assert!(is_empty(&table), "names that nobody uses leave nothing behind");
+    }
+}
+
+/// Up to six words of one letter of that class, or none at all.
+fn words(class: &'static str) -> impl Strategy<Value = String> {
+    prop::collection::vec(class, 1..6).prop_map(|it| it.join("."))
+}
+
+#[test]
+fn patterns_of_nothing_but_hashes_stay_cheap() {
+    let table = Table::default();
+    for length in 1..128 {
+        table.insert(&Pattern::new(&["#"; 128][..length].join(".")), length);
+        table.insert(&Pattern::new(&format!("{}.end", ["#", "*"].repeat(length / 2 + 1).join("."))), 1_000 + length);
+    }
+    let mut count = 0;
+    table.for_each(&["w"; 128].join("."), |_| count += 1);
+    assert_eq!(count, 127);
+}
+
+#[test]
+fn a_message_is_pushed_once_to_each_subscription() {
+    let (table, one, two) = (Table::default(), outbox(), outbox());
+    let subscriptions = [(&one, 1, "a.b"), (&one, 2, "a.*"), (&one, 3, "#"), (&two, 1, "a.b"), (&two, 2, "b")];
+    for (outbox, key, pattern) in subscriptions {
+        let subscriber = Subscriber { outbox: Arc::clone(outbox), key: SubscriptionKey(key) };
+        table.insert(&Pattern::new(pattern), subscriber);
+    }
+    assert_eq!(table.fan_out("a.b", &message("a.b")), 4);
+    let keys = |outbox: &Outbox| {
+        let mut keys = Vec::new();
+        while let Some(Item::Delivery(it)) = outbox.pop() {
+            keys.push(it.subscription.0);
+        }
+        keys.sort_unstable();
+        keys
+    };
+    assert_eq!((keys(&one), keys(&two)), (vec![1, 2, 3], vec![1]));
+    two.close();
+    assert_eq!(table.fan_out("b", &message("b")), 1, "a session that is over is not reached");
+}
+
+#[test]
+fn ten_thousand_subscribers_leave_in_any_order() {
+    let table = Table::default();
+    let pattern = Pattern::new("everybody");
+    let firsts = (0..10_000_u64).filter(|it| table.insert(&pattern, *it)).count();
+    // A step that shares no divisor with their number visits all of them.
+    let lasts = (0..10_000_u64).filter(|it| table.remove(&pattern, &(it * 7_919 % 10_000))).count();
+    assert_eq!((firsts, lasts), (1, 1));
+    assert!(is_empty(&table));
+}
+
+#[test]
+fn a_subscription_that_is_removed_gets_nothing_more_while_others_publish() {
+    let table = Arc::new(Table::default());
+    let patterns = ["a.b", "a.*", "#"].map(Pattern::new);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..2_000).map(|_| table.fan_out("a.b", &message("a.b"))).max());
+        }
+        for pattern in &patterns {
+            scope.spawn(|| {
+                for key in 0..300 {
+                    let subscriber = Subscriber { outbox: outbox(), key: SubscriptionKey(key) };
+                    table.insert(pattern, subscriber.clone());
+                    assert!(table.fan_out("a.b", &message("a.b")) >= 1);
+                    table.remove(pattern, &subscriber);
+                    let mut popped = Vec::new();
+                    subscriber.outbox.pop_many(usize::MAX, &mut popped);
+                    assert!(!popped.is_empty(), "it was there for its own publish at least");
+                    thread::yield_now();
+                    assert!(subscriber.outbox.pop().is_none());
+                }
+            });
+        }
+    });
+    assert!(is_empty(&table));
+}
+
+#[test]
+fn whoever_is_told_to_be_the_first_or_last_is_so_also_under_concurrent_change() {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    let (table, bound) = (Table::default(), AtomicI64::new(0));
+    let pattern = Pattern::new("a.*");
+    thread::scope(|scope| {
+        for id in 0..4 {
+            let (table, bound, pattern) = (&table, &bound, &pattern);
+            scope.spawn(move || {
+                for _ in 0..2_000 {
+                    bound.fetch_add(i64::from(table.insert(pattern, id)), Ordering::Relaxed);
+                    bound.fetch_sub(i64::from(table.remove(pattern, &id)), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert_eq!(bound.load(Ordering::Relaxed), 0, "as many firsts as lasts");
+    assert!(is_empty(&table));
+}

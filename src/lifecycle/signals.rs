@@ -1,0 +1,56 @@
+//! The signals that end the process.
+
+use std::{fmt, io};
+
+use tokio::signal::unix::{self, SignalKind};
+
+/// Listens for them; from then on they no longer kill the process by themselves.
+#[derive(Debug)]
+pub struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+}
+
+/// A signal that asks the process to end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Signal {
+    Interrupt,
+    Terminate,
+}
+
+impl Signals {
+    /// Called within a runtime.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// The next one. Cancel-safe, as both calls are.
+    pub async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.interrupt.recv() => Signal::Interrupt,
+            _ = self.terminate.recv() => Signal::Terminate,
+        }
+    }
+}
+
+impl Signal {
+    /// What a shell sees of a process that the signal killed: 128 and its number.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}

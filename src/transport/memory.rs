@@ -1,0 +1,150 @@
+//! A connection in memory, for tests of what stands on a transport: its client end can refuse to read.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::task::AtomicWaker;
+
+use super::{Closing, Gone, Inbound};
+
+/// The gateway's end.
+#[derive(Debug)]
+pub struct Pipe {
+    shared: Arc<Shared>,
+    queued: VecDeque<Bytes>,
+    buffered: usize,
+}
+
+/// The client's end.
+#[derive(Debug)]
+pub struct Peer(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    gateway: AtomicWaker,
+    peer: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    to_gateway: VecDeque<Inbound>,
+    to_peer: VecDeque<Bytes>,
+    pings: usize,
+    is_stalled: bool,
+    closed: Option<(u16, String)>,
+    is_dropped: bool,
+}
+
+/// Both ends of a new connection.
+pub fn pair() -> (Pipe, Peer) {
+    let shared = Arc::new(Shared::default());
+    (Pipe { shared: Arc::clone(&shared), queued: VecDeque::new(), buffered: 0 }, Peer(shared))
+}
+
+impl Pipe {
+    pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
+        self.shared.gateway.register(cx.waker());
+        match self.shared.lock().to_gateway.pop_front() {
+            Some(inbound) => Poll::Ready(inbound),
+            None => Poll::Pending,
+        }
+    }
+
+    pub fn queue(&mut self, payload: Bytes) {
+        self.buffered += payload.len();
+        self.queued.push_back(payload);
+    }
+
+    pub fn queue_ping(&mut self) {
+        self.shared.lock().pings += 1;
+    }
+
+    pub fn buffered(&self) -> usize {
+        self.buffered
+    }
+
+    /// One payload a poll, so that a driver sees `Pending` in the middle of what it writes.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.shared.gateway.register(cx.waker());
+        if self.shared.lock().is_stalled {
+            return Poll::Pending;
+        }
+        if let Some(payload) = self.queued.pop_front() {
+            self.shared.lock().to_peer.push_back(payload);
+            self.shared.peer.wake();
+        }
+        if self.queued.is_empty() {
+            self.buffered = 0;
+            return Poll::Ready(Ok(()));
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    pub async fn close(mut self, closing: Closing<'_>) {
+        let mut state = self.shared.lock();
+        if !state.is_stalled {
+            state.to_peer.extend(self.queued.drain(..));
+        }
+        state.closed = Some((closing.code, closing.reason.to_owned()));
+        drop(state);
+        self.shared.peer.wake();
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        self.shared.lock().is_dropped = true;
+        self.shared.peer.wake();
+    }
+}
+
+impl Peer {
+    /// Something happens on the client's side.
+    pub fn send(&self, inbound: Inbound) {
+        self.0.lock().to_gateway.push_back(inbound);
+        self.0.gateway.wake();
+    }
+
+    pub fn send_text(&self, text: &str) {
+        self.send(Inbound::Data(Bytes::copy_from_slice(text.as_bytes())));
+    }
+
+    /// Stops or resumes reading.
+    pub fn stall(&self, is_stalled: bool) {
+        self.0.lock().is_stalled = is_stalled;
+        self.0.gateway.wake();
+    }
+
+    /// The next payload, or `None` once the connection was closed and everything is read.
+    pub async fn receive(&self) -> Option<Bytes> {
+        std::future::poll_fn(|cx| {
+            self.0.peer.register(cx.waker());
+            let mut state = self.0.lock();
+            match state.to_peer.pop_front() {
+                Some(payload) => Poll::Ready(Some(payload)),
+                None if state.is_dropped => Poll::Ready(None),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Code and reason of the close, if it was closed.
+    pub fn closed(&self) -> Option<(u16, String)> {
+        self.0.lock().closed.clone()
+    }
+
+    pub fn pings(&self) -> usize {
+        self.0.lock().pings
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while held")
+    }
+}
