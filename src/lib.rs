@@ -4,6 +4,7 @@
 //! `tests/architecture.rs`.
 
 pub mod auth;
+pub mod broker;
 pub mod delivery;
 pub mod destination;
 pub mod ident;

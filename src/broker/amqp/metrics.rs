@@ -1,0 +1,147 @@
+//! What the RabbitMQ back end counts.
+
+use prometheus::{Histogram, IntCounter, IntGauge};
+
+use crate::session::{Fault, Verdict};
+use crate::telemetry::Registry;
+
+/// From one round trip on the same host to the operation timeout.
+const CONFIRM_BUCKETS: [f64; 10] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
+
+/// Handles of all metrics, made once. Cloning it clones handles.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub(super) connected: IntGauge,
+    pub(super) connects: IntCounter,
+    pub(super) connect_failures: IntCounter,
+    pub(super) losses: IntCounter,
+    pub(super) blocked: IntGauge,
+    pub(super) publishes_in_flight: IntGauge,
+    pub(super) confirm_seconds: Histogram,
+    pub(super) feed_deliveries: IntCounter,
+    pub(super) feed_bindings: IntGauge,
+    pub(super) private_channels: IntGauge,
+    pub(super) private_deliveries: IntCounter,
+    confirmed: IntCounter,
+    nacked: IntCounter,
+    timed_out: IntCounter,
+    failed: IntCounter,
+    accepted: IntCounter,
+    discarded: IntCounter,
+    requeued: IntCounter,
+}
+
+impl Metrics {
+    pub fn new(registry: &Registry) -> Self {
+        let connects =
+            registry.counters("broker_amqp_connects_total", "Attempts to connect to RabbitMQ.", &["outcome"]);
+        let publishes = registry.counters(
+            "broker_amqp_publishes_total",
+            "Messages handed to RabbitMQ, by its answer.",
+            &["outcome"],
+        );
+        let settles =
+            registry.counters("broker_amqp_settlements_total", "Deliveries of queues that were settled.", &["verdict"]);
+        Self {
+            connected: registry.gauge("broker_amqp_connected", "1 while RabbitMQ can be used."),
+            connects: connects.with_label_values(&["connected"]),
+            connect_failures: connects.with_label_values(&["failed"]),
+            losses: registry
+                .counter("broker_amqp_connection_losses_total", "Times the connections to RabbitMQ were lost."),
+            blocked: registry
+                .gauge("broker_amqp_blocked", "1 while RabbitMQ takes no publishes for lack of memory or disk."),
+            publishes_in_flight: registry
+                .gauge("broker_amqp_publishes_in_flight", "Messages that RabbitMQ was sent and has not confirmed."),
+            confirm_seconds: registry.histogram(
+                "broker_amqp_confirm_seconds",
+                "From writing a message to its confirm; one message of each batch is observed.",
+                &CONFIRM_BUCKETS,
+            ),
+            feed_deliveries: registry.counter(
+                "broker_amqp_feed_deliveries_total",
+                "Messages of topics that RabbitMQ delivered to the gateway.",
+            ),
+            feed_bindings: registry
+                .gauge("broker_amqp_feed_bindings", "Topics and patterns that are bound at RabbitMQ."),
+            private_channels: registry
+                .gauge("broker_amqp_private_channels", "Sessions that hold a channel of their own."),
+            private_deliveries: registry.counter(
+                "broker_amqp_private_deliveries_total",
+                "Messages of queues that RabbitMQ delivered to sessions.",
+            ),
+            confirmed: publishes.with_label_values(&["confirmed"]),
+            nacked: publishes.with_label_values(&["nacked"]),
+            timed_out: publishes.with_label_values(&["timed_out"]),
+            failed: publishes.with_label_values(&["failed"]),
+            accepted: settles.with_label_values(&["accepted"]),
+            discarded: settles.with_label_values(&["discarded"]),
+            requeued: settles.with_label_values(&["requeued"]),
+        }
+    }
+
+    pub(super) fn published(&self, outcome: &Result<(), Fault>) {
+        let counter = match outcome {
+            Ok(()) => &self.confirmed,
+            Err(Fault::Nacked) => &self.nacked,
+            Err(Fault::TimedOut(_)) => &self.timed_out,
+            Err(
+                Fault::AccessRefused { .. }
+                | Fault::Full { .. }
+                | Fault::Refused(_)
+                | Fault::Unavailable
+                | Fault::Unsupported(_),
+            ) => &self.failed,
+        };
+        counter.inc();
+    }
+
+    pub(super) fn settled(&self, verdict: Verdict, count: usize) {
+        let counter = match verdict {
+            Verdict::Accepted => &self.accepted,
+            Verdict::Discarded => &self.discarded,
+            Verdict::Requeued => &self.requeued,
+        };
+        counter.inc_by(count as u64);
+    }
+}
+
+/// Counts one in a gauge for as long as it lives, however that ends.
+#[derive(Debug)]
+pub(super) struct Counted(IntGauge);
+
+impl Counted {
+    pub(super) fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// A part of a gauge that several share; what is left of it goes when it does.
+#[derive(Debug)]
+pub(super) struct Share {
+    gauge: IntGauge,
+    count: i64,
+}
+
+impl Share {
+    pub(super) fn new(gauge: &IntGauge) -> Self {
+        Self { gauge: gauge.clone(), count: 0 }
+    }
+
+    pub(super) fn change(&mut self, by: i64) {
+        self.gauge.add(by);
+        self.count += by;
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.gauge.sub(self.count);
+    }
+}

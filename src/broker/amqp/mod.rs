@@ -1,0 +1,73 @@
+//! RabbitMQ over AMQP 0-9-1.
+//!
+//! ```text
+//!  supervisor ── connects ──▶ generation: three connections; when one is lost, all of this ends
+//!                               │
+//!   Link::publish ────▶ publishing: writer ─▶ confirm channel ─▶ confirms ─▶ Pending
+//!   Link::subscribe ──▶ feeds (topics, shared): lane ─▶ bind;  consumer ─▶ Table ─▶ Outbox
+//!                  └──▶ private (queues, acks): worker ─▶ channel of the session ─▶ Outbox
+//! ```
+//!
+//! A link belongs to one generation and is lost with it. All sessions share the account of [`Settings::url`].
+//!
+//! The AMQP library is used here alone, by rules that its behaviour asks for: one task publishes on a channel; what a
+//! client can write becomes a short string only after its length was checked; header values are long strings; no
+//! confirm is dropped; an acknowledgement never names tag 0; each wait has a deadline; it never reconnects by itself.
+
+mod backoff;
+mod bench;
+mod connection;
+mod context;
+mod declarer;
+mod feeds;
+mod generation;
+mod ids;
+mod incoming;
+mod link;
+mod metrics;
+mod private;
+mod properties;
+mod publishing;
+mod settings;
+mod supervisor;
+mod tasks;
+
+use std::sync::Arc;
+
+use super::LinkRequest;
+use crate::lifecycle::{Latch, Lifecycle};
+use crate::session::Fault;
+use context::Context;
+use supervisor::Current;
+
+pub use link::Link;
+pub use metrics::Metrics;
+pub use settings::{Name, NameError, Settings, Url, UrlError};
+
+const NO_DURABLE: Fault = Fault::Unsupported(
+    "durable subscriptions are not served over RabbitMQ yet: subscribe to a /queue, or to the /topic without durable",
+);
+const NO_REPLY_QUEUE: Fault =
+    Fault::Unsupported("/reply-queue is not served over RabbitMQ yet: send replies to a /queue or a /topic");
+const NO_TEMP_QUEUE: Fault =
+    Fault::Unsupported("/temp-queue is not served over RabbitMQ yet: ask for replies at a /queue or a /topic");
+
+/// A handle of the RabbitMQ back end.
+#[derive(Clone, Debug)]
+pub struct Broker(Arc<Current>);
+
+impl Broker {
+    /// Begins to connect, and goes on until the process stops. The latch is set while RabbitMQ can be used.
+    pub fn start(settings: Settings, lifecycle: &Lifecycle, latch: Latch, metrics: Metrics) -> Self {
+        let current = Arc::new(Current::default());
+        let context = Arc::new(Context::new(settings, metrics, lifecycle.clone()));
+        lifecycle.spawn_background(supervisor::run(context, current.clone(), latch));
+        Self(current)
+    }
+
+    #[expect(clippy::unused_async, reason = "an account of the session's own will have to connect first")]
+    pub async fn open(&self, request: LinkRequest) -> Result<Link, Fault> {
+        let generation = self.0.generation().ok_or(Fault::Unavailable)?;
+        Link::open(generation, request)
+    }
+}

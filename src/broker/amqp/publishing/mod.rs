@@ -1,0 +1,116 @@
+//! Publishing: a few confirm channels, each with one task that writes and one that waits for the confirms.
+//!
+//! One session uses one channel, so its publishes keep their order. They wait in a queue that is bounded in bytes
+//! for all sessions together; beyond it a publish fails at once with [`Fault::Full`], so what a session sent
+//! before and after it stays in order, and the session is told which one is missing. A session is not read from long
+//! before that: at `session.publishes_in_flight_max`. While RabbitMQ blocks, everything simply waits.
+
+mod confirms;
+mod lanes;
+mod writer;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Connection};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::context::Context;
+use super::declarer::{Declarer, Queue};
+use super::tasks::Tasks;
+use crate::broker::Pending;
+use crate::ident::SessionId;
+use crate::session::Fault;
+
+/// What a message costs here beside its own bytes.
+const OVERHEAD: usize = 512;
+
+/// Cloning it clones a handle.
+#[derive(Clone, Debug)]
+pub(super) struct Publisher {
+    queue: mpsc::Sender<Outgoing>,
+    room: Arc<Semaphore>,
+    room_max: usize,
+}
+
+/// What is to be published, or why it can't be: that is answered in its turn, too.
+pub(super) type Content = Result<Routed, Fault>;
+
+#[derive(Debug)]
+pub(super) struct Routed {
+    pub(super) exchange: ShortString,
+    pub(super) key: ShortString,
+    pub(super) properties: BasicProperties,
+    pub(super) body: Bytes,
+    /// What has to be declared first.
+    pub(super) queue: Option<Arc<Queue>>,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    session: SessionId,
+    content: Content,
+    done: oneshot::Sender<Result<(), Fault>>,
+    /// Its part of the bound, until it was answered.
+    room: OwnedSemaphorePermit,
+}
+
+pub(super) fn start(
+    context: &Arc<Context>,
+    tasks: &Tasks,
+    connection: &Arc<Connection>,
+    declarer: &Declarer,
+) -> Vec<Publisher> {
+    let settings = &context.settings;
+    let room_max = settings.publish_queue_bytes_max.min(Semaphore::MAX_PERMITS);
+    let room = Arc::new(Semaphore::new(room_max));
+    // So many have all the room: their queue is never full before that is.
+    let messages_max = room_max / OVERHEAD + 1;
+    let start = |_| {
+        let (queue, outgoing) = mpsc::channel(messages_max);
+        let (written, unconfirmed) = mpsc::channel(settings.publishes_in_flight_max);
+        tasks.spawn(writer::Writer::new(context, connection, declarer, written).run(outgoing));
+        let blocked = connection.status().clone();
+        tasks.spawn(confirms::run(context.clone(), blocked, unconfirmed, tasks.ended().clone()));
+        Publisher { queue, room: room.clone(), room_max }
+    };
+    (0..settings.publishers.max(1)).map(start).collect()
+}
+
+impl Publisher {
+    pub(super) fn publish(&self, session: SessionId, content: Content, size: usize) -> Pending {
+        // A message larger than the bound still passes when it has all the room for itself.
+        let room = u32::try_from((size + OVERHEAD).min(self.room_max)).unwrap_or(u32::MAX);
+        let Ok(room) = self.room.clone().try_acquire_many_owned(room) else {
+            let (what, setting) =
+                ("The queue of messages for RabbitMQ".to_owned(), "broker.amqp.publish_queue_bytes_max");
+            return Pending::ready(Err(Fault::Full { what, max: self.room_max, unit: "bytes", setting }));
+        };
+        let (done, answer) = oneshot::channel();
+        match self.queue.try_send(Outgoing { session, content, done, room }) {
+            Ok(()) => Pending::Waiting(answer),
+            Err(_) => Pending::ready(Err(Fault::Unavailable)),
+        }
+    }
+}
+
+impl lanes::Publish for Outgoing {
+    fn session(&self) -> SessionId {
+        self.session
+    }
+
+    fn needs_declare(&self) -> bool {
+        self.queue().is_some_and(|it| !it.is_declared())
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.content = Err(fault);
+    }
+}
+
+impl Outgoing {
+    fn queue(&self) -> Option<&Arc<Queue>> {
+        self.content.as_ref().ok().and_then(|it| it.queue.as_ref())
+    }
+}

@@ -1,0 +1,167 @@
+//! What an operator decides about RabbitMQ.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use lapin::uri::{AMQPScheme, AMQPUri};
+
+/// The same for the whole gateway.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub url: Url,
+    /// What RabbitMQ shows beside each connection, followed by what the connection is for.
+    pub connection_name: String,
+    pub connect_timeout: Duration,
+    /// The first pause before connecting again; it doubles up to the other, and each is shortened by chance.
+    pub reconnect_delay_min: Duration,
+    pub reconnect_delay_max: Duration,
+    /// How long any one answer of the broker may take.
+    pub operation_timeout: Duration,
+    /// Where `/topic/K` is published to and bound: a topic exchange that exists.
+    pub topic_exchange: Name,
+    /// Queues that all subscriptions of topics share.
+    pub feed_shards: usize,
+    /// Messages of one feed on their way to the gateway.
+    pub feed_prefetch: u16,
+    /// What a feed may hold at the broker while the gateway does not keep up; beyond it the oldest are dropped.
+    pub feed_queue_bytes_max: u32,
+    /// How long a topic stays bound after its last subscriber has gone.
+    pub unbind_linger: Duration,
+    /// Channels that publish. Each session uses one of them, so that its SENDs keep their order.
+    pub publishers: usize,
+    /// Messages that one of those channels has written and RabbitMQ has not confirmed.
+    pub publishes_in_flight_max: usize,
+    /// Messages of all sessions that wait to be written or confirmed: bytes, each message counted with its overhead.
+    pub publish_queue_bytes_max: usize,
+    /// A larger message is refused here, because RabbitMQ answers one beyond its own bound by closing a channel that
+    /// many sessions share.
+    pub message_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: Url::default(),
+            connection_name: "stompgate".to_owned(),
+            connect_timeout: Duration::from_secs(5),
+            reconnect_delay_min: Duration::from_millis(200),
+            reconnect_delay_max: Duration::from_secs(5),
+            operation_timeout: Duration::from_secs(10),
+            topic_exchange: Name("amq.topic".to_owned()),
+            feed_shards: 2,
+            feed_prefetch: 2_000,
+            feed_queue_bytes_max: 64 * 1024 * 1024,
+            unbind_linger: Duration::from_secs(30),
+            publishers: 2,
+            publishes_in_flight_max: 1_024,
+            publish_queue_bytes_max: 64 * 1024 * 1024,
+            // What RabbitMQ 4 takes; 3.x takes 128 MiB.
+            message_bytes_max: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// Where RabbitMQ is, and who the gateway is to it: `amqp://login:password@host:port/vhost`, or `amqps://`.
+///
+/// Printing it never shows the password.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Url(AMQPUri);
+
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum UrlError {
+    // The library would connect to localhost instead.
+    #[error("an IPv6 address can't stand in an AMQP URL here: give the host a name")]
+    Ipv6,
+    #[error("not an AMQP URL (amqp://login:password@host:port/vhost): {0}")]
+    Malformed(String),
+}
+
+impl Url {
+    pub(super) fn uri(&self) -> &AMQPUri {
+        &self.0
+    }
+}
+
+impl Default for Url {
+    fn default() -> Self {
+        "amqp://guest:guest@127.0.0.1:5672/%2f".parse().expect("the default is a valid URL")
+    }
+}
+
+impl FromStr for Url {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        let authority = text.split("://").nth(1).unwrap_or("").split('/').next().unwrap_or("");
+        if authority.rsplit('@').next().is_some_and(|it| it.starts_with('[')) {
+            return Err(UrlError::Ipv6);
+        }
+        text.parse().map(Self).map_err(UrlError::Malformed)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let AMQPUri { scheme, authority, vhost, .. } = &self.0;
+        let scheme = match scheme {
+            AMQPScheme::AMQP => "amqp",
+            AMQPScheme::AMQPS => "amqps",
+        };
+        let vhost = vhost.replace('%', "%25").replace('/', "%2f");
+        let (login, host, port) = (&authority.userinfo.username, &authority.host, authority.port);
+        write!(f, "{scheme}://{login}:***@{host}:{port}/{vhost}")
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The name of an exchange or a queue: at most 255 bytes, as AMQP carries it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Name(String);
+
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("a name has 1 to 255 bytes, not {0}")]
+pub struct NameError(usize);
+
+impl Name {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.is_empty() || text.len() > 255 {
+            return Err(NameError(text.len()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printing_settings_does_not_show_the_password() {
+        let url: Url = "amqps://jo:sec%2Fret@rabbit.example:5671/a%2Fb".parse().unwrap();
+        assert_eq!(url.to_string(), "amqps://jo:***@rabbit.example:5671/a%2fb");
+        let settings = format!("{:?}", Settings { url, ..Settings::default() });
+        assert!(settings.contains("rabbit.example") && !settings.contains("ret"), "{settings}");
+    }
+
+    #[test]
+    fn a_url_that_would_lead_elsewhere_is_refused() {
+        assert_eq!("amqp://u:p@[::1]:5672/%2f".parse::<Url>(), Err(UrlError::Ipv6));
+        assert!(matches!("http://host/".parse::<Url>(), Err(UrlError::Malformed(_))));
+        assert!(matches!("rabbit:5672".parse::<Url>(), Err(UrlError::Malformed(_))));
+        assert!("x".repeat(256).parse::<Name>().is_err() && "".parse::<Name>().is_err());
+    }
+}

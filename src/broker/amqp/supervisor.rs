@@ -1,0 +1,70 @@
+//! Keeps a generation of connections alive: connects, waits for its end, pauses, connects again, for ever.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::backoff::Backoff;
+use super::context::Context;
+use super::generation::Generation;
+use crate::lifecycle::Latch;
+
+/// The generation of now, if there is one.
+#[derive(Debug, Default)]
+pub(super) struct Current(Mutex<Option<Arc<Generation>>>);
+
+impl Current {
+    pub(super) fn generation(&self) -> Option<Arc<Generation>> {
+        self.0.lock().expect("no panic while held").clone()
+    }
+
+    fn set(&self, generation: Option<Arc<Generation>>) {
+        *self.0.lock().expect("no panic while held") = generation;
+    }
+}
+
+pub(super) async fn run(context: Arc<Context>, current: Arc<Current>, latch: Latch) {
+    let stopping = context.lifecycle.stopping().clone();
+    let settings = &context.settings;
+    let mut backoff = Backoff::new(settings.reconnect_delay_min, settings.reconnect_delay_max);
+    loop {
+        let begun = Instant::now();
+        let Some(outcome) = stopping.run_until_cancelled(Generation::connect(&context)).await else { return };
+        match outcome {
+            Ok(generation) => {
+                serve(&context, &current, &latch, generation).await;
+                // A broker that takes connections and drops them at once gets longer and longer pauses, too.
+                if begun.elapsed() > settings.reconnect_delay_max {
+                    backoff.reset();
+                }
+            }
+            Err(error) => {
+                context.metrics.connect_failures.inc();
+                warn!(url = %settings.url, %error, "can't connect to RabbitMQ");
+            }
+        }
+        let pause = backoff.pause(rand::random());
+        if stopping.is_cancelled() || stopping.run_until_cancelled(sleep(pause)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// Until the generation ends, or the process stops: both cancel the same token.
+async fn serve(context: &Context, current: &Current, latch: &Latch, generation: Arc<Generation>) {
+    info!(url = %context.settings.url, "connected to RabbitMQ");
+    context.metrics.connects.inc();
+    context.metrics.connected.set(1);
+    current.set(Some(generation.clone()));
+    latch.set(true);
+    generation.tasks.ended().cancelled().await;
+    latch.set(false);
+    current.set(None);
+    context.metrics.connected.set(0);
+    context.metrics.blocked.set(0);
+    if !context.lifecycle.stopping().is_cancelled() {
+        context.metrics.losses.inc();
+    }
+    generation.end().await;
+}

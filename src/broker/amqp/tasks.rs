@@ -1,0 +1,35 @@
+//! The tasks of one generation of connections: tracked by the process, and over when the generation is.
+
+use std::future::Future;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::lifecycle::Lifecycle;
+
+#[derive(Clone, Debug)]
+pub(super) struct Tasks {
+    lifecycle: Lifecycle,
+    ended: CancellationToken,
+}
+
+impl Tasks {
+    pub(super) fn new(lifecycle: Lifecycle) -> Self {
+        let ended = lifecycle.stopping().child_token();
+        Self { lifecycle, ended }
+    }
+
+    /// The task is dropped wherever it is when the generation ends; what it owed to others is dropped with it, and
+    /// resolves there as [`Fault::Unavailable`](crate::session::Fault::Unavailable).
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let ended = self.ended.clone();
+        self.lifecycle.spawn_background(async move {
+            // `None` when it was dropped, which says nothing more.
+            ended.run_until_cancelled(task).await;
+        });
+    }
+
+    /// Cancelled when the generation has ended; cancelling it ends the generation.
+    pub(super) const fn ended(&self) -> &CancellationToken {
+        &self.ended
+    }
+}

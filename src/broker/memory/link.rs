@@ -1,0 +1,187 @@
+//! One session's end of the embedded broker.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::queue::{Consumer, ConsumerId};
+use super::queues::{Handle, Name};
+use super::{Shared, random_name};
+use crate::broker::Pending;
+use crate::delivery::{Outbox, Subscriber};
+use crate::destination::{Destination, Pattern};
+use crate::ident::SubscriptionKey;
+use crate::message::{AckToken, Message};
+use crate::session::{AckMode, Fault, Publish, Subscribe, Unsubscribe, Verdict};
+
+/// Dropping it ends its subscriptions and requeues what is unsettled.
+#[derive(Debug)]
+pub struct Link {
+    shared: Arc<Shared>,
+    outbox: Arc<Outbox>,
+    subscriptions: HashMap<SubscriptionKey, Subscription>,
+    /// Where to settle what was delivered, also to subscriptions that have ended.
+    queues: HashMap<ConsumerId, Handle>,
+}
+
+#[derive(Debug)]
+enum Subscription {
+    Consumer(ConsumerId),
+    Topic(Pattern),
+}
+
+/// Replies that a session is given before it has written the first.
+const REPLIES_PREFETCH: u16 = 64;
+
+impl Link {
+    pub(super) fn new(shared: Arc<Shared>, outbox: Arc<Outbox>) -> Self {
+        Self { shared, outbox, subscriptions: HashMap::new(), queues: HashMap::new() }
+    }
+
+    pub fn publish(&mut self, publish: Publish) -> Pending {
+        Pending::ready(self.try_publish(publish))
+    }
+
+    pub fn subscribe(&mut self, subscribe: Subscribe) -> Pending {
+        Pending::ready(self.try_subscribe(subscribe))
+    }
+
+    pub fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Pending {
+        match self.subscriptions.remove(&unsubscribe.key) {
+            Some(Subscription::Topic(pattern)) => {
+                self.shared.topics.remove(&pattern, &self.subscriber(unsubscribe.key));
+            }
+            Some(Subscription::Consumer(id)) => self.cancel(id, unsubscribe.is_final),
+            None => (),
+        }
+        Pending::ready(Ok(()))
+    }
+
+    pub fn settle(&mut self, tokens: &[AckToken], verdict: Verdict) {
+        let queue_of = |token: &AckToken| self.queues.get(&ConsumerId(token.scope));
+        let mut done = Vec::new();
+        // Together, so that nothing is delivered again before all of them are back in their places.
+        for tokens in tokens.chunk_by(|a, b| queue_of(a) == queue_of(b)) {
+            if let Some(queue) = queue_of(&tokens[0]) {
+                let ended = self.shared.queues.run(queue, |it, now| it.settle(tokens, verdict, now));
+                done.extend(ended.into_iter().flatten());
+            }
+        }
+        done.iter().for_each(|id| drop(self.queues.remove(id)));
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        self.subscriptions.len() + self.queues.len()
+    }
+
+    fn try_publish(&mut self, publish: Publish) -> Result<(), Fault> {
+        let Publish { destination, mut headers, body, reply_to } = publish;
+        if let Some(key) = reply_to {
+            headers.push("reply-to", &self.reply_destination(key)?);
+        }
+        let id = format!("{}-{}", self.shared.process, self.shared.next_number());
+        let message = Message::new(&id, &destination.to_string(), headers, body);
+        let Shared { topics, queues, metrics, .. } = &*self.shared;
+        match destination {
+            Destination::Queue(name) => queues.publish(&Name::Shared(name), &message)?,
+            Destination::ReplyQueue(name) => queues.publish(&Name::Reply(name), &message)?,
+            Destination::TempQueue(_) => return Err(Fault::Unsupported("a temp-queue is only for reply-to")),
+            Destination::Topic(topic) => {
+                let reached = topics.fan_out(&topic, &message);
+                metrics.delivered.inc_by(reached as u64);
+                queues.publish_to_topic(&topic, &message);
+            }
+        }
+        metrics.published.inc();
+        Ok(())
+    }
+
+    fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), Fault> {
+        let Subscribe { key, id, destination, ack, prefetch, is_durable } = subscribe;
+        let name = match destination {
+            Destination::Queue(name) => Name::Shared(name),
+            Destination::ReplyQueue(_) | Destination::TempQueue(_) => {
+                return Err(Fault::Unsupported("only the session that asked for replies receives them"));
+            }
+            Destination::Topic(topic) => {
+                let topic = Pattern::new(&topic);
+                match (is_durable, ack) {
+                    (true, _) => Name::Durable { topic, id },
+                    (false, AckMode::Client | AckMode::ClientIndividual) => Name::Private { topic },
+                    (false, AckMode::Auto) => {
+                        self.shared.topics.insert(&topic, self.subscriber(key));
+                        self.subscriptions.insert(key, Subscription::Topic(topic));
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        self.consume(key, &name, prefetch)
+    }
+
+    fn consume(&mut self, key: SubscriptionKey, name: &Name, prefetch: u16) -> Result<(), Fault> {
+        let id = ConsumerId(self.shared.next_number());
+        let consumer = Consumer::new(Arc::clone(&self.outbox), key, prefetch);
+        let queue = self.shared.queues.consume(name, id, consumer)?;
+        self.queues.insert(id, queue);
+        self.subscriptions.insert(key, Subscription::Consumer(id));
+        Ok(())
+    }
+
+    /// Where replies come to that are delivered under that key.
+    fn reply_destination(&mut self, key: SubscriptionKey) -> Result<String, Fault> {
+        if !self.subscriptions.contains_key(&key) {
+            self.consume(key, &Name::Reply(random_name(22).into()), REPLIES_PREFETCH)?;
+        }
+        match self.subscriptions.get(&key) {
+            Some(Subscription::Consumer(id)) => Ok(self.queues[id].name().to_string()),
+            Some(Subscription::Topic(_)) | None => Err(Fault::Unsupported("this subscription takes no replies")),
+        }
+    }
+
+    fn cancel(&mut self, id: ConsumerId, is_final: bool) {
+        let queue = &self.queues[&id];
+        let is_deleted = match queue.name() {
+            Name::Durable { .. } => is_final,
+            Name::Private { .. } | Name::Reply(_) => true,
+            Name::Shared(_) => false,
+        };
+        let is_done = if is_deleted {
+            self.shared.queues.delete(queue, id);
+            true
+        } else {
+            // A queue that is over has nothing to settle either.
+            self.shared.queues.run(queue, |it, _| it.cancel(id)).unwrap_or(true)
+        };
+        if is_done {
+            self.queues.remove(&id);
+        }
+    }
+
+    fn subscriber(&self, key: SubscriptionKey) -> Subscriber {
+        Subscriber { outbox: Arc::clone(&self.outbox), key }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        for (key, subscription) in std::mem::take(&mut self.subscriptions) {
+            if let Subscription::Topic(pattern) = subscription {
+                self.shared.topics.remove(&pattern, &self.subscriber(key));
+            }
+        }
+        let mut consumers: Vec<_> = self.queues.drain().collect();
+        consumers.sort_unstable_by_key(|(_, queue)| queue.address());
+        // All consumers of a queue leave together, so that none of them gets what another had.
+        for group in consumers.chunk_by(|(_, a), (_, b)| a == b) {
+            let (id, queue) = &group[0];
+            match queue.name() {
+                Name::Private { .. } | Name::Reply(_) => self.shared.queues.delete(queue, *id),
+                Name::Durable { .. } | Name::Shared(_) => {
+                    let ids: Vec<_> = group.iter().map(|(id, _)| *id).collect();
+                    self.shared.queues.run(queue, |it, now| it.leave(&ids, now));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The embedded broker: topics, queues, durable subscriptions and reply queues in the memory of this process.
+//!
+//! Everything takes effect within the call, so every operation resolves at once. Nothing outlives the process. What its
+//! destinations and headers mean is in `docs/PROTOCOL.md`, Embedded broker.
+
+mod account;
+mod link;
+mod metrics;
+mod queue;
+mod queues;
+mod settings;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rand::distr::{Alphanumeric, SampleString};
+
+use super::LinkRequest;
+use crate::delivery::Table;
+use account::Account;
+use queues::Queues;
+
+pub use link::Link;
+pub use metrics::Metrics;
+pub use settings::Settings;
+
+/// A handle of the broker.
+#[derive(Clone, Debug)]
+pub struct Broker(Arc<Shared>);
+
+/// What all links share.
+#[derive(Debug)]
+struct Shared {
+    topics: Table,
+    queues: Queues,
+    metrics: Metrics,
+    /// Keeps the message ids of one process from those of the next.
+    process: String,
+    last_number: AtomicU64,
+}
+
+impl Broker {
+    pub fn new(settings: Settings, metrics: Metrics) -> Self {
+        let account = Arc::new(Account::new(settings, metrics.clone()));
+        Self(Arc::new(Shared {
+            topics: Table::default(),
+            queues: Queues::new(account),
+            metrics,
+            process: random_name(8),
+            last_number: AtomicU64::new(0),
+        }))
+    }
+
+    pub fn open(&self, request: LinkRequest) -> Link {
+        Link::new(Arc::clone(&self.0), request.outbox)
+    }
+}
+
+impl Shared {
+    fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Letters and digits from a cryptographic source.
+fn random_name(length: usize) -> String {
+    Alphanumeric.sample_string(&mut rand::rng(), length)
+}
+
+#[cfg(test)]
+mod tests;

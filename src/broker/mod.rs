@@ -1,0 +1,135 @@
+//! The port to whatever carries the messages: a closed set of back ends behind one [`Link`] per session.
+//!
+//! # What every back end guarantees
+//!
+//! - **Order of publishes.** *Calling* [`Link::publish`] fixes the order. Two messages of one link to one destination
+//!   are delivered to each subscription in the order of the calls.
+//! - **Confirmation.** The [`Pending`] of a publish resolves `Ok` once the broker answers for the message: it has been
+//!   routed, and is in every queue it belongs to. A topic nobody is subscribed to is confirmed as well. On a fault the
+//!   message is in none of them, or (a lost connection) nobody knows. Publishes of one link resolve in their order.
+//! - **Subscriptions.** Once a subscribe has resolved, everything published afterwards by anybody reaches it. Something
+//!   published shortly before may reach it too. A topic subscription gets each message once, however many ways its
+//!   pattern matches.
+//! - **Topics** reach every matching subscription; **queues** give each message to one consumer, wait when there is
+//!   none, and keep their order, also for what is delivered again.
+//! - **Tokens.** A delivery with a token is unsettled until [`Link::settle`] is called for it, at most `prefetch` at a
+//!   time and subscription. Closing the link requeues what is unsettled, in order and marked as redelivered; so does
+//!   [`Verdict::Requeued`]. A token that is not (or no longer) outstanding is ignored.
+//! - **After an unsubscribe** resolved, nothing more is pushed for its key. What was delivered before and is unsettled
+//!   can still be settled, until the link closes.
+//! - **Replies.** A publish with `reply_to` makes, at the first use of that key, a queue that belongs to this link, and
+//!   says its address in a `reply-to` header. What is sent there is delivered under the key; the queue ends with the
+//!   link, and is never unsubscribed.
+//! - **Nothing waits for a client.** Deliveries are pushed to the session's [`Outbox`], whatever its client does.
+//! - **Loss.** When the link can't go on, it pushes [`Item::LinkLost`] once, and every pending operation resolves with
+//!   a fault. A subscription that the broker ended alone is reported by [`Item::SubscriptionEnded`].
+//!
+//! `tests/it/broker_contract/` holds every back end to these.
+
+pub mod amqp;
+pub mod memory;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+#[allow(unused_imports)] // Named by the documentation above.
+use crate::delivery::Item;
+use crate::delivery::Outbox;
+use crate::ident::SessionId;
+use crate::message::AckToken;
+use crate::session::{Credentials, Fault, Publish, Subscribe, Unsubscribe, Verdict};
+
+/// The configured back end. Cloning it clones a handle.
+#[derive(Clone, Debug)]
+pub enum Broker {
+    Amqp(amqp::Broker),
+    Memory(memory::Broker),
+}
+
+/// What a back end needs to know of a session.
+#[derive(Debug)]
+pub struct LinkRequest {
+    pub session: SessionId,
+    pub credentials: Credentials,
+    pub outbox: Arc<Outbox>,
+}
+
+impl Broker {
+    /// Opens the link of one session.
+    pub async fn open(&self, request: LinkRequest) -> Result<Link, Fault> {
+        match self {
+            Self::Amqp(broker) => broker.open(request).await.map(Link::Amqp),
+            Self::Memory(broker) => Ok(Link::Memory(broker.open(request))),
+        }
+    }
+}
+
+/// One session's end of the broker.
+#[derive(Debug)]
+pub enum Link {
+    Amqp(amqp::Link),
+    Memory(memory::Link),
+}
+
+impl Link {
+    pub fn publish(&mut self, publish: Publish) -> Pending {
+        match self {
+            Self::Amqp(link) => link.publish(publish),
+            Self::Memory(link) => link.publish(publish),
+        }
+    }
+
+    pub fn subscribe(&mut self, subscribe: Subscribe) -> Pending {
+        match self {
+            Self::Amqp(link) => link.subscribe(subscribe),
+            Self::Memory(link) => link.subscribe(subscribe),
+        }
+    }
+
+    pub fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Pending {
+        match self {
+            Self::Amqp(link) => link.unsubscribe(unsubscribe),
+            Self::Memory(link) => link.unsubscribe(unsubscribe),
+        }
+    }
+
+    pub fn settle(&mut self, tokens: &[AckToken], verdict: Verdict) {
+        match self {
+            Self::Amqp(link) => link.settle(tokens, verdict),
+            Self::Memory(link) => link.settle(tokens, verdict),
+        }
+    }
+
+    /// Ends all subscriptions of this session and requeues what is unsettled. Dropping a link does the same.
+    pub fn close(self) {}
+}
+
+/// An operation that may take the broker some time.
+#[derive(Debug)]
+pub enum Pending {
+    /// `None` once it was polled.
+    Ready(Option<Result<(), Fault>>),
+    Waiting(oneshot::Receiver<Result<(), Fault>>),
+}
+
+impl Pending {
+    pub fn ready(outcome: Result<(), Fault>) -> Self {
+        Self::Ready(Some(outcome))
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<(), Fault>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Ready(outcome) => Poll::Ready(outcome.take().expect("a future is not polled after it was ready")),
+            // A sender that was dropped belonged to a task that ended: the link is lost.
+            Self::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|it| it.unwrap_or(Err(Fault::Unavailable))),
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Tests over several modules together, in one binary.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
+
+mod broker_contract;
+#[cfg(feature = "test-rabbitmq")]
+mod rabbitmq;
+mod sim;

@@ -1,0 +1,128 @@
+//! A network between the gateway and RabbitMQ that can go silent, and can be cut.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+/// Forwards everything, until told otherwise.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    state: watch::Sender<State>,
+    accepted: Arc<AtomicUsize>,
+    injected: watch::Sender<Injected>,
+}
+
+/// For the client of one connection, between two frames of the broker.
+#[derive(Clone, Debug, Default)]
+struct Injected {
+    connection: usize,
+    frame: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum State {
+    Forwarding,
+    Silent,
+    /// Everything that was connected before is closed.
+    Cut,
+}
+
+impl Proxy {
+    pub(crate) async fn start(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (state, changes) = watch::channel(State::Forwarding);
+        let (injected, injections) = watch::channel(Injected::default());
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&accepted);
+        TaskTracker::new().spawn(async move {
+            let connections = TaskTracker::new();
+            while let Ok((client, _)) = listener.accept().await {
+                let broker = TcpStream::connect(target).await.unwrap();
+                let ((from_client, to_client), (from_broker, to_broker)) = (client.into_split(), broker.into_split());
+                let connection = count.fetch_add(1, Ordering::Relaxed) + 1;
+                connections.spawn(forward(from_client, to_broker, changes.clone(), None));
+                connections.spawn(forward(
+                    from_broker,
+                    to_client,
+                    changes.clone(),
+                    Some((connection, injections.clone())),
+                ));
+            }
+        });
+        Self { address, state, accepted, injected }
+    }
+
+    /// Nothing passes any more, and nobody is told.
+    pub(crate) fn fall_silent(&self) {
+        self.state.send_replace(State::Silent);
+    }
+
+    /// As RabbitMQ does when it lacks memory: connection.blocked, on the connection that publishes: the first of the last three.
+    pub(crate) fn block(&self) {
+        let reason = b"low on memory";
+        let length = u8::try_from(reason.len()).unwrap();
+        self.inject(60, &[&[length], &reason[..]].concat());
+    }
+
+    pub(crate) fn unblock(&self) {
+        self.inject(61, &[]);
+    }
+
+    /// A frame with a method of the class connection. The connection has to be idle.
+    fn inject(&self, method: u8, arguments: &[u8]) {
+        let size = u8::try_from(4 + arguments.len()).unwrap();
+        let frame = [&[1, 0, 0, 0, 0, 0, size, 0, 10, 0, method], arguments, &[0xce]].concat();
+        let connection = self.accepted.load(Ordering::Relaxed) - 2;
+        self.injected.send_replace(Injected { connection, frame });
+    }
+
+    /// Every connection of now is lost; those to come are forwarded.
+    pub(crate) fn cut(&self) {
+        self.state.send_replace(State::Cut);
+        self.state.send_replace(State::Forwarding);
+    }
+}
+
+async fn forward(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut changes: watch::Receiver<State>,
+    mut injections: Option<(usize, watch::Receiver<Injected>)>,
+) {
+    changes.mark_unchanged();
+    let mut buffer = vec![0; 64 * 1024];
+    let mut is_silent = *changes.borrow() == State::Silent;
+    loop {
+        tokio::select! {
+            changed = changes.changed() => {
+                // A change to forwarding means that there was a cut before it.
+                if changed.is_err() || *changes.borrow_and_update() != State::Silent {
+                    return;
+                }
+                is_silent = true;
+            }
+            frame = next(&mut injections) => to.write_all(&frame).await.unwrap(),
+            read = from.read(&mut buffer), if !is_silent => match read {
+                Ok(count) if count > 0 && to.write_all(&buffer[..count]).await.is_ok() => {}
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+}
+
+async fn next(injections: &mut Option<(usize, watch::Receiver<Injected>)>) -> Vec<u8> {
+    let Some((connection, injections)) = injections else { return std::future::pending().await };
+    while injections.changed().await.is_ok() {
+        let injected = injections.borrow_and_update();
+        if injected.connection == *connection {
+            return injected.frame.clone();
+        }
+    }
+    std::future::pending().await
+}
