@@ -7,6 +7,7 @@ pub mod auth;
 pub mod broker;
 pub mod delivery;
 pub mod destination;
+pub mod driver;
 pub mod ident;
 pub mod lifecycle;
 pub mod message;

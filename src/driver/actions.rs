@@ -1,0 +1,105 @@
+//! Carrying out what a session wants.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{Driver, InFlight, Opening, WRITE_BUFFER_MAX};
+use crate::broker::{LinkRequest, Pending};
+use crate::ident::{OpId, Principal};
+use crate::session::{Action, Credentials, Fault, Input, Verdict};
+
+impl Driver {
+    /// Reads frames and carries out what follows from them, until something has to be waited for.
+    pub(super) fn carry_on(&mut self) {
+        loop {
+            self.carry_out();
+            let has_room = self.ended.is_some() || self.transport.buffered() < WRITE_BUFFER_MAX;
+            if self.closed.is_some() || !has_room || !self.session.wants_frames() {
+                break;
+            }
+            let input = match self.decoder.next_frame() {
+                Ok(Some(frame)) => {
+                    self.context.metrics.frames_received(frame.command).inc();
+                    Input::Frame(frame)
+                }
+                Ok(None) => match self.ended.take() {
+                    Some(ended) => ended,
+                    None => break,
+                },
+                Err(error) => Input::Malformed { error, receipt: self.decoder.failed_receipt().map(Into::into) },
+            };
+            self.handle(input);
+        }
+        self.count();
+    }
+
+    pub(super) fn handle(&mut self, input: Input) {
+        self.session.handle(Instant::now().into_std(), input);
+    }
+
+    pub(super) fn carry_out(&mut self) {
+        while let Some(action) = self.session.poll_action() {
+            match action {
+                Action::Close(reason) => self.closed = Some(reason),
+                Action::Open { op, credentials } => self.open(op, credentials),
+                Action::Ping => self.transport.queue_ping(),
+                Action::Publish { op, publish } => {
+                    let pending = self.link.as_mut().map(|it| it.publish(publish));
+                    self.wait_for(op, pending, Some(Instant::now()));
+                }
+                Action::Settle { tokens, verdict } => {
+                    if let Some(link) = &mut self.link {
+                        link.settle(&tokens, verdict);
+                    }
+                }
+                Action::SettleWhenWritten(token) => self.settle_when_written.push(token),
+                Action::Subscribe { op, subscribe } => {
+                    let pending = self.link.as_mut().map(|it| it.subscribe(subscribe));
+                    self.wait_for(op, pending, None);
+                }
+                Action::Transmit { sent, bytes } => {
+                    self.context.metrics.frames_sent(sent).inc();
+                    self.context.metrics.sent_bytes.inc_by(bytes.len() as u64);
+                    self.transport.queue(bytes);
+                }
+                Action::Unsubscribe { op, unsubscribe } => {
+                    let pending = self.link.as_mut().map(|it| it.unsubscribe(unsubscribe));
+                    self.wait_for(op, pending, None);
+                }
+            }
+        }
+        if let Some(version) = self.session.version() {
+            self.decoder.set_version(version);
+        }
+    }
+
+    /// Everything queued so far was handed to the network.
+    pub(super) fn settle_written(&mut self) {
+        if let (false, Some(link)) = (self.settle_when_written.is_empty(), &mut self.link) {
+            link.settle(&self.settle_when_written, Verdict::Accepted);
+        }
+        self.settle_when_written.clear();
+    }
+
+    fn open(&mut self, op: OpId, credentials: Credentials) {
+        let context = Arc::clone(&self.context);
+        let (session, outbox) = (self.id, Arc::clone(&self.outbox));
+        let future = Box::pin(async move {
+            let (login, passcode) = (credentials.login.as_deref(), credentials.passcode.as_deref());
+            let principal: Option<Principal> = context.authenticator.authenticate(login, passcode).map_err(|_| {
+                let login = login.unwrap_or_default().to_owned();
+                Fault::AccessRefused { login }
+            })?;
+            let link = context.broker.open(LinkRequest { session, credentials, outbox }).await?;
+            Ok((link, principal))
+        });
+        self.opening = Some(Opening { op, future });
+    }
+
+    /// A session asks for nothing before its link is open, so there is one.
+    fn wait_for(&mut self, op: OpId, pending: Option<Pending>, published: Option<Instant>) {
+        let pending = pending.unwrap_or_else(|| Pending::ready(Err(Fault::Unavailable)));
+        self.in_flight.push_back(InFlight { op, pending, published });
+    }
+}

@@ -1,0 +1,148 @@
+//! What a driver waits for, in the order in which it looks.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use rand::RngExt;
+use tokio::time::{Instant, Sleep};
+
+use super::{Driver, InFlight, WRITE_BUFFER_MAX};
+use crate::broker::Link;
+use crate::delivery::Item;
+use crate::ident::{OpId, Principal};
+use crate::session::{Answer, Fault, Input};
+use crate::transport::{Gone, Inbound};
+
+pub(super) enum Event {
+    Done(OpId, Result<(), Fault>),
+    Drain,
+    Flushed(Result<(), Gone>),
+    Inbound(Inbound),
+    Opened(OpId, Result<(Link, Option<Principal>), Fault>),
+    Outbox,
+    Timeout,
+    WriteBlocked,
+}
+
+impl Driver {
+    /// Answers of the broker come first: they free what the rest waits for. The flush comes last, so that all that is
+    /// at hand goes out in one write; what may be at hand is bounded, so its turn does come.
+    pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Event> {
+        if let Some(opening) = &mut self.opening
+            && let Poll::Ready(outcome) = opening.future.as_mut().poll(cx)
+        {
+            let op = opening.op;
+            self.opening = None;
+            return Poll::Ready(Event::Opened(op, outcome));
+        }
+        if let Some(InFlight { op, pending, .. }) = self.in_flight.front_mut()
+            && let Poll::Ready(outcome) = Pin::new(pending).poll(cx)
+        {
+            return Poll::Ready(Event::Done(*op, outcome));
+        }
+        let has_room = self.transport.buffered() < WRITE_BUFFER_MAX;
+        if has_room
+            && self.ended.is_none()
+            && self.decoder.buffered() < self.context.limits.frame_bytes_max
+            && let Poll::Ready(inbound) = self.transport.poll_receive(cx)
+        {
+            return Poll::Ready(Event::Inbound(inbound));
+        }
+        // A session that is given up need not wait until its client reads again.
+        let waiting = if has_room { self.outbox.poll_ready(cx) } else { self.outbox.poll_overflowed(cx) };
+        if self.session.wants_deliveries() && waiting.is_ready() {
+            return Poll::Ready(Event::Outbox);
+        }
+        if timer.poll(cx).is_ready() {
+            return Poll::Ready(Event::Timeout);
+        }
+        if self.ended.is_some() || self.transport.buffered() == 0 {
+            return Poll::Pending;
+        }
+        match self.transport.poll_flush(cx) {
+            Poll::Ready(flushed) => Poll::Ready(Event::Flushed(flushed)),
+            Poll::Pending if self.is_write_blocked => Poll::Pending,
+            Poll::Pending => Poll::Ready(Event::WriteBlocked),
+        }
+    }
+
+    /// Tells the session what happened.
+    pub(super) fn take(&mut self, event: Event) {
+        match event {
+            Event::Done(op, outcome) => {
+                let answered = self.in_flight.pop_front();
+                if let (Ok(()), Some(at)) = (&outcome, answered.and_then(|it| it.published)) {
+                    self.context.metrics.confirm_seconds.observe(at.elapsed().as_secs_f64());
+                }
+                self.handle(Input::Done { op, outcome: outcome.map(|()| Answer::Done) });
+            }
+            Event::Drain => self.pick_drain_moment(),
+            Event::Flushed(Ok(())) => {
+                self.is_write_blocked = false;
+                self.handle(Input::Written);
+                self.settle_written();
+            }
+            Event::Flushed(Err(Gone)) => self.ended = Some(Input::Gone),
+            Event::Inbound(inbound) => self.receive(inbound),
+            Event::Opened(op, outcome) => {
+                let outcome = outcome.map(|(link, principal)| {
+                    self.link = Some(link);
+                    Answer::Opened { principal }
+                });
+                self.handle(Input::Done { op, outcome });
+            }
+            Event::Outbox => self.deliver(),
+            Event::Timeout => self.timeout(),
+            Event::WriteBlocked => {
+                self.is_write_blocked = true;
+                self.handle(Input::WriteBlocked);
+            }
+        }
+    }
+
+    fn receive(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Alive => self.handle(Input::Alive),
+            Inbound::Data(bytes) => {
+                self.context.metrics.received_bytes.inc_by(bytes.len() as u64);
+                self.decoder.feed(&bytes);
+                self.handle(Input::Alive);
+            }
+            Inbound::Gone => self.ended = Some(Input::Gone),
+            Inbound::TooLarge { max } => self.ended = Some(Input::TransportMessageTooLarge { max }),
+            Inbound::Violation { rule } => self.ended = Some(Input::TransportViolated { rule }),
+        }
+    }
+
+    /// Passes on what waits, as much as the transport should hold.
+    fn deliver(&mut self) {
+        while let Some(item) = self.outbox.pop() {
+            self.handle(match item {
+                Item::Delivery(delivery) => Input::Deliver(delivery),
+                Item::LinkLost => Input::LinkLost,
+                Item::Overflowed => Input::Overflowed,
+                Item::SubscriptionEnded(key) => Input::SubscriptionEnded { key },
+            });
+            self.carry_out();
+            if self.transport.buffered() >= WRITE_BUFFER_MAX || !self.session.wants_deliveries() {
+                break;
+            }
+        }
+    }
+
+    /// All sessions at once would come back all at once.
+    fn pick_drain_moment(&mut self) {
+        let delay = self.context.drain_period.mul_f64(rand::rng().random());
+        self.drain_at = Some(Instant::now() + delay);
+    }
+
+    fn timeout(&mut self) {
+        let now = Instant::now();
+        if self.drain_at.is_some_and(|it| it <= now) {
+            self.drain_at = None;
+            self.handle(Input::Drain);
+        }
+        self.handle(Input::Timeout);
+    }
+}

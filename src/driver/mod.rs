@@ -1,0 +1,203 @@
+//! The loop of one session: owns its transport, decoder, session and link; carries out actions; knows no rule of STOMP.
+
+mod actions;
+mod events;
+mod metrics;
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::auth::Authenticator;
+use crate::broker::{Broker, Link, Pending};
+use crate::delivery::{self, Outbox};
+use crate::ident::{OpId, Principal, SessionId};
+use crate::lifecycle::Lifecycle;
+use crate::message::AckToken;
+use crate::registry::Admission;
+use crate::session::{self, CloseReason, Fault, Input, Level, Phase, Session};
+use crate::stomp::{self, Decoder};
+use crate::transport::{Closing, Transport};
+pub use metrics::Metrics;
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Context {
+    pub authenticator: Authenticator,
+    pub broker: Broker,
+    /// Over how long the sessions are told to go when the process drains; each picks a moment of its own.
+    pub drain_period: Duration,
+    pub lifecycle: Lifecycle,
+    pub limits: stomp::Limits,
+    pub metrics: Metrics,
+    pub outbox: Arc<delivery::Settings>,
+    pub outbox_metrics: delivery::Metrics,
+    pub session: Arc<session::Settings>,
+}
+
+/// Bytes that may wait in the transport. More stays where it is bounded: deliveries in the outbox, frames unread.
+const WRITE_BUFFER_MAX: usize = 64 * 1024;
+
+/// How long a client may take to read the last bytes and to answer the close.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Serves one client until its session is over.
+pub async fn run(context: Arc<Context>, transport: Transport, admission: Admission) {
+    let driver = Driver::new(Arc::clone(&context), transport);
+    let (transport, reason) = driver.drive().await;
+    let closing = reason.closing();
+    transport.close(Closing { code: closing.code, reason: closing.reason, patience: CLOSE_PATIENCE }).await;
+    drop(admission);
+}
+
+struct Driver {
+    context: Arc<Context>,
+    transport: Transport,
+    /// Why nothing more comes from the transport; told to the session when all that came before has taken effect.
+    ended: Option<Input>,
+    decoder: Decoder,
+    session: Session,
+    /// For what is logged; the session has its own.
+    id: SessionId,
+    outbox: Arc<Outbox>,
+    opening: Option<Opening>,
+    link: Option<Link>,
+    in_flight: VecDeque<InFlight>,
+    settle_when_written: Vec<AckToken>,
+    is_write_blocked: bool,
+    /// When this session is told that the process drains.
+    drain_at: Option<Instant>,
+    /// The session is over.
+    closed: Option<CloseReason>,
+    /// What the gauges say of this session.
+    counted: Counted,
+}
+
+type OpenFuture = Pin<Box<dyn Future<Output = Result<(Link, Option<Principal>), Fault>> + Send>>;
+
+struct Opening {
+    op: OpId,
+    future: OpenFuture,
+}
+
+struct InFlight {
+    op: OpId,
+    pending: Pending,
+    /// When it was published, if it was.
+    published: Option<Instant>,
+}
+
+struct Counted {
+    phase: Phase,
+    subscriptions: usize,
+}
+
+impl Driver {
+    fn new(context: Arc<Context>, transport: Transport) -> Self {
+        let id = SessionId::from_random(rand::random());
+        let session = Session::new(id, Arc::clone(&context.session), Instant::now().into_std());
+        let outbox = Outbox::new(Arc::clone(&context.outbox), context.outbox_metrics.clone());
+        context.metrics.sessions(Phase::Connecting).inc();
+        Self {
+            decoder: Decoder::new(context.limits),
+            context,
+            transport,
+            ended: None,
+            session,
+            id,
+            outbox: Arc::new(outbox),
+            opening: None,
+            link: None,
+            in_flight: VecDeque::new(),
+            settle_when_written: Vec::new(),
+            is_write_blocked: false,
+            drain_at: None,
+            closed: None,
+            counted: Counted { phase: Phase::Connecting, subscriptions: 0 },
+        }
+    }
+
+    /// Everything that can happen is polled in one place, and what happened is carried out before the next poll. No
+    /// future holds progress that would be lost when another one is ready first.
+    async fn drive(mut self) -> (Transport, CloseReason) {
+        let context = Arc::clone(&self.context);
+        let mut draining = pin!(context.lifecycle.draining().cancelled());
+        let mut is_draining = false;
+        let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
+        let reason = loop {
+            self.carry_on();
+            if let Some(reason) = self.closed.take() {
+                break reason;
+            }
+            self.arm(timer.as_mut());
+            let event = std::future::poll_fn(|cx| {
+                if !is_draining && draining.as_mut().poll(cx).is_ready() {
+                    is_draining = true;
+                    return std::task::Poll::Ready(events::Event::Drain);
+                }
+                self.poll_event(cx, timer.as_mut())
+            })
+            .await;
+            self.take(event);
+        };
+        self.finish(&reason);
+        (self.transport, reason)
+    }
+
+    /// Makes the timer fire no later than the session wants it. It may fire earlier, after which it is armed again:
+    /// most deadlines move on with every byte, and moving the timer each time would cost more than the few wake-ups.
+    fn arm(&self, timer: Pin<&mut tokio::time::Sleep>) {
+        let deadlines = [self.session.poll_timeout().map(Instant::from_std), self.drain_at];
+        if let Some(deadline) = deadlines.into_iter().flatten().min()
+            && (deadline < timer.deadline() || timer.is_elapsed())
+        {
+            timer.reset(deadline);
+        }
+    }
+
+    /// Ends what this session holds at the broker and in the gauges.
+    fn finish(&mut self, reason: &CloseReason) {
+        self.outbox.close();
+        if let Some(link) = self.link.take() {
+            link.close();
+        }
+        self.count();
+        self.context.metrics.sessions(self.counted.phase).dec();
+        self.context.metrics.subscriptions.sub(gauge(self.counted.subscriptions));
+        let closing = reason.closing();
+        self.context.metrics.closed(closing.label);
+        let (session, reason) = (self.id, closing.label);
+        let text = closing.error.map(|(_, text)| text).unwrap_or_default();
+        match closing.level {
+            Level::Debug => tracing::debug!(%session, reason, text, "session closed"),
+            Level::Info => tracing::info!(%session, reason, text, "session closed"),
+            Level::Warn => tracing::warn!(%session, reason, text, "session closed"),
+        }
+    }
+
+    /// Brings the gauges up to date.
+    fn count(&mut self) {
+        let (phase, subscriptions) = (self.session.phase(), self.session.subscriptions());
+        if phase != self.counted.phase {
+            self.context.metrics.sessions(self.counted.phase).dec();
+            self.context.metrics.sessions(phase).inc();
+            self.counted.phase = phase;
+        }
+        if subscriptions != self.counted.subscriptions {
+            let (before, now) = (gauge(self.counted.subscriptions), gauge(subscriptions));
+            self.context.metrics.subscriptions.add(now - before);
+            self.counted.subscriptions = subscriptions;
+        }
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,345 @@
+//! Drivers over a connection in memory and the embedded broker: what a client that stalls, leaves or floods does to
+//! itself and to others.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::broker::memory;
+use crate::registry::Registry;
+use crate::stomp::{Frame, Version};
+use crate::telemetry;
+use crate::transport::Inbound;
+use crate::transport::memory::{Peer, pair};
+
+/// A gateway without a network.
+struct Gateway {
+    context: Arc<Context>,
+    registry: Registry,
+    metrics: telemetry::Registry,
+}
+
+struct Client {
+    peer: Peer,
+    decoder: Decoder,
+}
+
+impl Gateway {
+    fn new() -> Self {
+        Self::with(session::Settings::default(), delivery::Settings::default())
+    }
+
+    fn with(session: session::Settings, outbox: delivery::Settings) -> Self {
+        let metrics = telemetry::Registry::default();
+        let broker = memory::Broker::new(memory::Settings::default(), memory::Metrics::new(&metrics));
+        let context = Context {
+            authenticator: Authenticator::Open,
+            broker: Broker::Memory(broker),
+            drain_period: Duration::from_secs(2),
+            lifecycle: Lifecycle::default(),
+            limits: stomp::Limits::default(),
+            metrics: Metrics::new(&metrics),
+            outbox: Arc::new(outbox),
+            outbox_metrics: delivery::Metrics::new(&metrics),
+            session: Arc::new(session),
+        };
+        Self { context: Arc::new(context), registry: Registry::new(1_000), metrics }
+    }
+
+    fn open(&self) -> Client {
+        let (pipe, peer) = pair();
+        let admission = self.registry.admit().unwrap();
+        self.context.lifecycle.spawn(run(Arc::clone(&self.context), Transport::Memory(pipe), admission));
+        let mut decoder = Decoder::new(stomp::Limits::default());
+        decoder.set_version(Version::V1_2);
+        Client { peer, decoder }
+    }
+
+    async fn connect(&self) -> Client {
+        let mut client = self.open();
+        client.send("CONNECT\naccept-version:1.2\n\n\0");
+        client.expect("CONNECTED").await;
+        client
+    }
+
+    async fn subscribe(&self, destination: &str) -> Client {
+        let mut client = self.connect().await;
+        client.send(&format!("SUBSCRIBE\nid:s\ndestination:{destination}\nreceipt:s\n\n\0"));
+        client.expect("RECEIPT").await;
+        client
+    }
+
+    /// The sum of all samples of a metric.
+    fn metric(&self, name: &str) -> f64 {
+        let families = self.metrics.gather();
+        let family = families.iter().find(|it| it.name() == name).expect("a metric of that name");
+        family.get_metric().iter().map(|it| it.get_gauge().get_value() + it.get_counter().get_value()).sum()
+    }
+
+    /// Waits until every session is over.
+    async fn empty(&self) {
+        self.context.lifecycle.ended().await;
+        assert_eq!(self.registry.live(), 0);
+        assert_eq!(self.metric("stompgate_sessions"), 0.0);
+        assert_eq!(self.metric("stompgate_subscriptions"), 0.0);
+        assert_eq!(self.metric("stompgate_outbox_bytes"), 0.0);
+    }
+}
+
+impl Client {
+    fn send(&self, text: &str) {
+        self.peer.send_text(text);
+    }
+
+    /// The next frame; `None` once the connection is closed.
+    async fn next(&mut self) -> Option<Frame> {
+        loop {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
+                return Some(frame);
+            }
+            let bytes: Bytes = self.peer.receive().await?;
+            self.decoder.feed(&bytes);
+        }
+    }
+
+    #[track_caller]
+    fn expect(&mut self, command: &'static str) -> impl Future<Output = Frame> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let frame = self.next().await.unwrap_or_else(|| panic!("{caller}: closed instead of {command}"));
+            assert_eq!(frame.command.as_str(), command, "{caller}: {frame:?}");
+            frame
+        }
+    }
+
+    async fn expect_body(&mut self, body: &str) {
+        let frame = self.expect("MESSAGE").await;
+        assert_eq!(frame.body, body.as_bytes());
+    }
+
+    async fn expect_closed(&mut self, code: u16) {
+        while self.next().await.is_some() {}
+        assert_eq!(self.peer.closed().map(|(code, _)| code), Some(code));
+    }
+}
+
+/// A SEND of that body without a receipt.
+fn message(destination: &str, body: &str) -> String {
+    format!("SEND\ndestination:{destination}\n\n{body}\0")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_reaches_who_is_subscribed() {
+    let gateway = Gateway::new();
+    let mut alice = gateway.subscribe("/topic/a.*").await;
+    let bob = gateway.connect().await;
+    bob.send(&message("/topic/a.b", "hello"));
+    let frame = alice.expect("MESSAGE").await;
+    assert_eq!((frame.header("subscription"), frame.header("destination")), (Some("s"), Some("/topic/a.b")));
+    assert_eq!(frame.body, "hello");
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_may_be_cut_anywhere_and_come_together() {
+    let gateway = Gateway::new();
+    let mut client = gateway.open();
+    let all = format!(
+        "CONNECT\naccept-version:1.2\n\n\0\nSUBSCRIBE\nid:s\ndestination:/topic/a\n\n\0{}{}",
+        message("/topic/a", "1"),
+        message("/topic/a", "2")
+    );
+    for byte in all.as_bytes() {
+        client.peer.send(Inbound::Data(Bytes::copy_from_slice(&[*byte])));
+    }
+    client.expect("CONNECTED").await;
+    client.expect_body("1").await;
+    client.expect_body("2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_before_the_end_of_the_connection_takes_effect() {
+    let gateway = Gateway::new();
+    let mut alice = gateway.subscribe("/topic/a").await;
+    let bob = gateway.open();
+    bob.send(&format!("CONNECT\naccept-version:1.2\n\n\0{}", message("/topic/a", "last words")));
+    bob.peer.send(Inbound::Gone);
+    alice.expect_body("last words").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_reading_is_closed_and_delays_nobody() {
+    let outbox = delivery::Settings { bytes_max: 10_000, ..delivery::Settings::default() };
+    let gateway = Gateway::with(session::Settings::default(), outbox);
+    let mut stuck = gateway.subscribe("/topic/a").await;
+    let mut other = gateway.subscribe("/topic/a").await;
+    let publisher = gateway.connect().await;
+    stuck.peer.stall(true);
+    let body = "x".repeat(1_000);
+    let rounds = (WRITE_BUFFER_MAX + 10_000) / body.len() + 5;
+    for _ in 0..rounds {
+        publisher.send(&message("/topic/a", &body));
+        other.expect_body(&body).await;
+    }
+    let before = Instant::now();
+    stuck.expect_closed(4500).await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    assert_eq!(gateway.metric("stompgate_outbox_overflows_total"), 1.0);
+    publisher.send(&message("/topic/a", "on"));
+    other.expect_body("on").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_takes_nothing_is_given_up_after_its_time() {
+    let gateway = Gateway::new();
+    let mut stuck = gateway.subscribe("/topic/a").await;
+    stuck.peer.stall(true);
+    let publisher = gateway.connect().await;
+    publisher.send(&message("/topic/a", "1"));
+    let before = Instant::now();
+    stuck.expect_closed(4500).await;
+    assert_eq!(before.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_larger_than_the_outbox_passes_when_nothing_else_waits() {
+    let outbox = delivery::Settings { bytes_max: 1_000, ..delivery::Settings::default() };
+    let gateway = Gateway::with(session::Settings::default(), outbox);
+    let mut alice = gateway.subscribe("/topic/a").await;
+    let body = "x".repeat(50_000);
+    gateway.connect().await.send(&message("/topic/a", &body));
+    alice.expect_body(&body).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_writes_and_does_not_read_is_no_longer_read_from() {
+    let gateway = Gateway::new();
+    let client = gateway.connect().await;
+    client.peer.stall(true);
+    let receipt = "r".repeat(1_000);
+    for _ in 0..1_000 {
+        client.send(&format!("SEND\ndestination:/topic/a\nreceipt:{receipt}\n\n\0"));
+    }
+    let mut client = client;
+    client.expect_closed(4500).await;
+    let taken = gateway.metric("stompgate_frames_sent_total");
+    assert!(taken < 80.0, "{taken} frames were made for a client that does not read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_written_goes_to_another_consumer() {
+    let gateway = Gateway::new();
+    let mut stuck = gateway.subscribe("/queue/q").await;
+    stuck.peer.stall(true);
+    let publisher = gateway.connect().await;
+    publisher.send(&message("/queue/q", "1"));
+    publisher.send(&message("/queue/q", "2"));
+    stuck.expect_closed(4500).await;
+    let mut other = gateway.subscribe("/queue/q").await;
+    for body in ["1", "2"] {
+        let frame = other.expect("MESSAGE").await;
+        assert_eq!((&frame.body[..], frame.header("redelivered")), (body.as_bytes(), Some("true")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_is_settled() {
+    let gateway = Gateway::new();
+    let mut first = gateway.subscribe("/queue/q").await;
+    let publisher = gateway.connect().await;
+    publisher.send(&message("/queue/q", "1"));
+    first.expect_body("1").await;
+    first.send("DISCONNECT\nreceipt:d\n\n\0");
+    first.expect("RECEIPT").await;
+    first.expect_closed(1000).await;
+    let mut second = gateway.subscribe("/queue/q").await;
+    publisher.send(&message("/queue/q", "2"));
+    second.expect_body("2").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_malformed_frame_is_answered_with_its_receipt_and_closed() {
+    let gateway = Gateway::new();
+    let mut client = gateway.connect().await;
+    client.send("SEND\nreceipt:r\ndestination:/topic/a\nno colon\n\nx\0");
+    let frame = client.expect("ERROR").await;
+    assert_eq!((frame.header("receipt-id"), frame.header("message")), (Some("r"), Some("Malformed frame")));
+    client.expect_closed(1002).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_beyond_the_limit_before_connect_is_refused() {
+    let gateway = Gateway::new();
+    let mut client = gateway.open();
+    client.send(&format!("CONNECT\naccept-version:1.2\nlogin:{}\n\n\0", "x".repeat(16 * 1024)));
+    let frame = client.expect("ERROR").await;
+    let text = String::from_utf8_lossy(&frame.body).into_owned();
+    assert!(text.contains("16384 bytes"), "{text}");
+    client.expect_closed(1009).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn transport_faults_are_passed_on() {
+    let gateway = Gateway::new();
+    let mut large = gateway.connect().await;
+    large.peer.send(Inbound::TooLarge { max: 9 });
+    large.expect("ERROR").await;
+    large.expect_closed(1009).await;
+    let mut rude = gateway.connect().await;
+    rude.peer.send(Inbound::Violation { rule: "unmasked" });
+    rude.expect_closed(1002).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_is_pinged_and_a_pong_keeps_it() {
+    let gateway = Gateway::new();
+    let mut client = gateway.connect().await;
+    tokio::time::advance(Duration::from_secs(46)).await;
+    while client.peer.pings() == 0 {
+        tokio::task::yield_now().await;
+    }
+    client.peer.send(Inbound::Alive);
+    tokio::time::advance(Duration::from_secs(60)).await;
+    client.send("BEGIN\ntransaction:t\nreceipt:r\n\n\0");
+    client.expect("RECEIPT").await;
+    let before = Instant::now();
+    client.expect("ERROR").await;
+    assert_eq!(before.elapsed().as_secs(), 90);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_tells_each_client_within_its_period() {
+    let gateway = Gateway::new();
+    let mut clients = Vec::new();
+    for _ in 0..50 {
+        clients.push(gateway.subscribe("/topic/a").await);
+    }
+    let unconnected = gateway.open();
+    let begun = Instant::now();
+    gateway.context.lifecycle.drain();
+    let closes = clients.iter_mut().map(async |client| {
+        client.expect_closed(1012).await;
+        begun.elapsed().as_millis()
+    });
+    let moments = futures::future::join_all(closes).await;
+    let (first, last) = (moments.iter().min().unwrap(), moments.iter().max().unwrap());
+    assert!(*last <= 2_001 && last - first > 500, "{moments:?}");
+    Client { peer: unconnected.peer, decoder: unconnected.decoder }.expect_closed(1012).await;
+    gateway.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_left_of_sessions_that_ended() {
+    let gateway = Gateway::new();
+    for i in 0..20 {
+        let mut client = gateway.subscribe("/topic/a").await;
+        client.send(&message("/topic/a", "hello"));
+        client.expect_body("hello").await;
+        match i % 3 {
+            0 => client.send("DISCONNECT\n\n\0"),
+            1 => client.peer.send(Inbound::Gone),
+            _ => client.send("NONSENSE\n\n\0"),
+        }
+    }
+    gateway.empty().await;
+    let closed = gateway.metric("stompgate_sessions_closed_total");
+    assert_eq!(closed, 20.0);
+}
