@@ -8,6 +8,7 @@ pub mod broker;
 pub mod delivery;
 pub mod destination;
 pub mod driver;
+pub mod http;
 pub mod ident;
 pub mod lifecycle;
 pub mod message;

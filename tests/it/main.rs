@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod broker_contract;
+mod http;
 #[cfg(feature = "test-rabbitmq")]
 mod rabbitmq;
 mod sim;
+mod websocket;
