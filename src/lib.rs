@@ -3,8 +3,11 @@
 //! The modules and the direction of the arrows between them are described in `docs/ARCHITECTURE.md` and enforced by
 //! `tests/architecture.rs`.
 
+pub mod admin;
+pub mod app;
 pub mod auth;
 pub mod broker;
+pub mod config;
 pub mod delivery;
 pub mod destination;
 pub mod driver;

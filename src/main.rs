@@ -1,3 +1,92 @@
-//! The command line.
+//! The command line: arguments, configuration, log, runtime, exit code.
 
-fn main() {}
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use stompgate::app::{self, Ended};
+use stompgate::config::{self, Loaded, Settings, Sources};
+use stompgate::lifecycle::Drained;
+use stompgate::{admin, telemetry};
+
+/// A gateway for STOMP clients over WebSocket, in front of RabbitMQ or on its own embedded broker.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The configuration, as TOML. STOMPGATE__SECTION__KEY in the environment goes before it.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Default, Subcommand)]
+enum Command {
+    /// Runs the gateway; this is what happens without a command.
+    #[default]
+    Serve,
+    /// Says what is wrong with the configuration, if anything is.
+    CheckConfig,
+    /// Prints the configuration in force as TOML, without its secrets.
+    PrintConfig,
+    /// Asks the gateway of this configuration whether it is ready: 0 if it is.
+    Healthcheck,
+}
+
+/// EX_USAGE of sysexits.h.
+const EXIT_CONFIG: u8 = 64;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let loaded = match config::load(Sources::of_process(arguments.config)) {
+        Ok(loaded) => loaded,
+        Err(faults) => {
+            eprintln!("stompgate: {faults}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let outcome = match arguments.command.unwrap_or_default() {
+        Command::Serve => serve(loaded.settings),
+        Command::CheckConfig => {
+            println!("the configuration has no fault");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::PrintConfig => print_config(&loaded),
+        Command::Healthcheck => healthcheck(&loaded.settings.admin),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("stompgate: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
+
+fn serve(settings: Settings) -> Outcome {
+    telemetry::start_log(&settings.log);
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.install_default().map_err(|_| "another TLS provider was installed before")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let ended = runtime.block_on(app::run(settings))?;
+    // What did not end by now is not waited for.
+    runtime.shutdown_background();
+    Ok(match ended {
+        Ended::Drained(Drained::All) => ExitCode::SUCCESS,
+        Ended::Drained(Drained::Left(_)) => ExitCode::FAILURE,
+        Ended::Killed(signal) => ExitCode::from(signal.exit_code()),
+    })
+}
+
+fn print_config(loaded: &Loaded) -> Outcome {
+    // Unlike `print!`, this does not panic when whoever reads has seen enough.
+    io::stdout().write_all(loaded.to_toml().as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn healthcheck(settings: &admin::Settings) -> Outcome {
+    let listen = settings.listen.ok_or("admin.listen is off, so there is nobody to ask")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(admin::check_ready(listen))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
+mod admin;
 mod broker_contract;
 mod http;
 #[cfg(feature = "test-rabbitmq")]

@@ -1,0 +1,74 @@
+//! From a TOML file and the environment to the checked settings of every module, or to everything that is wrong.
+//!
+//! `docs/CONFIG.md` lists the keys. The only module that reads the environment; no other module but `app` sees the whole.
+
+mod fault;
+mod kind;
+mod print;
+mod reader;
+mod sections;
+mod sources;
+
+use crate::auth::Authenticator;
+use crate::broker::{amqp, memory};
+use crate::{admin, delivery, http, lifecycle, session, stomp, telemetry};
+pub use fault::{Fault, Faults};
+pub use reader::Key;
+pub use sources::Sources;
+
+use reader::Reader;
+
+/// What an operator decided, and the defaults of all that was left open.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub admin: admin::Settings,
+    pub authenticator: Authenticator,
+    pub broker: Broker,
+    pub delivery: delivery::Settings,
+    pub http: http::Settings,
+    pub lifecycle: lifecycle::Settings,
+    pub log: telemetry::LogSettings,
+    pub session: session::Settings,
+    pub stomp: stomp::Limits,
+}
+
+/// The back end to use.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
+pub enum Broker {
+    Amqp(amqp::Settings),
+    Memory(memory::Settings),
+}
+
+/// A configuration without a fault.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// Every key that exists, in the order of `docs/CONFIG.md`.
+    pub keys: Vec<Key>,
+}
+
+/// Reads, checks and completes a configuration.
+pub fn load(sources: Sources) -> Result<Loaded, Faults> {
+    let (values, faults) = sources.read();
+    let mut reader = Reader::new(values, faults);
+    let settings = sections::read(&mut reader);
+    reader.reject_unknown();
+    if reader.faults.is_empty() { Ok(Loaded { settings, keys: reader.keys }) } else { Err(Faults(reader.faults)) }
+}
+
+impl Loaded {
+    /// The effective configuration as a file that could be read again, secrets masked.
+    pub fn to_toml(&self) -> String {
+        print::to_toml(&self.keys)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        load(Sources::default()).expect("the defaults are a configuration without a fault").settings
+    }
+}
+
+#[cfg(test)]
+mod tests;

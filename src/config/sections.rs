@@ -1,0 +1,276 @@
+//! The keys: one function for each section. What a key means is said in `docs/CONFIG.md`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::kind::{
+    address, address_or_off, bytes, choice, duration, flag, list, number, parsed, secret, string, topic, user,
+};
+use super::reader::Reader;
+use super::{Broker, Settings};
+use crate::auth::{Authenticator, User};
+use crate::broker::{amqp, memory};
+use crate::stomp::HeartBeat;
+use crate::telemetry::{Filter, Format};
+use crate::{admin, delivery, http, lifecycle, session, stomp, telemetry};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+/// The shortest time limit: anything below would hit clients that do nothing wrong.
+const TIME_LIMIT_MIN: Duration = Duration::from_millis(100);
+
+/// The words of `broker.kind`.
+#[derive(Clone, Copy, PartialEq)]
+enum BrokerKind {
+    Amqp,
+    Memory,
+}
+
+/// What a WebSocket message may hold beside the largest frame: line ends between frames, for example.
+const MESSAGE_BYTES_BESIDE_FRAME: usize = 4_096;
+
+/// What `[stomp]` says, about frames and about sessions.
+struct Protocol {
+    limits: stomp::Limits,
+    heartbeat: HeartBeat,
+    close_on_error: bool,
+}
+
+pub(super) fn read(reader: &mut Reader) -> Settings {
+    let mut http = http(reader);
+    let Protocol { limits, heartbeat, close_on_error } = stomp(reader);
+    http.websocket.message_bytes_max = limits.frame_bytes_max + MESSAGE_BYTES_BESIDE_FRAME;
+    let session = session(reader);
+    let (delivery, write_stall_max) = delivery(reader);
+    let broker = broker(reader);
+    let authenticator = auth(reader);
+    let admin = admin(reader);
+    let lifecycle = drain(reader);
+    let log = log(reader);
+    reader.rule(
+        &["http.listen", "admin.listen"],
+        admin.listen.is_none_or(|it| !collide(it, http.listen)),
+        "is the same as admin.listen: clients and operators need an address each",
+    );
+    let session = session::Settings { heartbeat, close_on_error, write_stall_max, ..session };
+    Settings { admin, authenticator, broker, delivery, http, lifecycle, log, session, stomp: limits }
+}
+
+fn http(reader: &mut Reader) -> http::Settings {
+    let default = http::Settings::default();
+    let path = string("a path such as `/ws`, other than `/demo`", is_path);
+    let origins = list(string("an origin such as `https://www.example.org`, or `*`", is_origin));
+    http::Settings {
+        listen: reader.key("http.listen", address(), default.listen),
+        path: reader.key("http.path", path, default.path),
+        allowed_origins: reader.key("http.allowed_origins", origins, default.allowed_origins),
+        connections_max: reader.count("http.connections_max", default.connections_max),
+        header_timeout: reader.time("http.header_timeout", default.header_timeout),
+        backlog: reader.key("http.backlog", number(1..=65_535), default.backlog),
+        demo: reader.key("http.demo", flag(), default.demo),
+        requests_time_max: reader.time("http.requests_time_max", default.requests_time_max),
+        websocket: default.websocket,
+    }
+}
+
+fn stomp(reader: &mut Reader) -> Protocol {
+    let (default, session) = (stomp::Limits::default(), session::Settings::default());
+    let before_connect = "stomp.frame_bytes_max_before_connect";
+    let limits = stomp::Limits {
+        frame_bytes_max: reader.size("stomp.frame_bytes_max", 64 * MIB, default.frame_bytes_max),
+        frame_bytes_max_before_connect: reader.size(before_connect, 64 * MIB, default.frame_bytes_max_before_connect),
+        header_count_max: reader.key("stomp.header_count_max", number(10..=10_000), default.header_count_max),
+        header_bytes_max: reader.size("stomp.header_bytes_max", 64 * MIB, default.header_bytes_max),
+    };
+    let heartbeat = HeartBeat {
+        send_ms: heartbeat(reader, "stomp.heartbeat_send", session.heartbeat.send_ms),
+        receive_ms: heartbeat(reader, "stomp.heartbeat_receive", session.heartbeat.receive_ms),
+    };
+    let close_on_error = reader.key("stomp.close_on_error", flag(), session.close_on_error);
+    reader.rule(
+        &[before_connect, "stomp.frame_bytes_max"],
+        limits.frame_bytes_max_before_connect <= limits.frame_bytes_max,
+        "breaks a rule: stomp.frame_bytes_max_before_connect must not be larger than stomp.frame_bytes_max",
+    );
+    Protocol { limits, heartbeat, close_on_error }
+}
+
+/// None at all if it is zero.
+fn heartbeat(reader: &mut Reader, path: &'static str, default_ms: u32) -> u32 {
+    let every = reader.key(path, duration(Duration::ZERO..=HOUR), Duration::from_millis(default_ms.into()));
+    every.as_millis().try_into().expect("an hour is few enough milliseconds")
+}
+
+/// What other sections decide of a session is left at its default here.
+fn session(reader: &mut Reader) -> session::Settings {
+    let default = session::Settings::default();
+    let (frames, bytes) = ("session.transaction_frames_max", "session.transaction_bytes_max");
+    let (publishes, publish_bytes) = ("session.publishes_in_flight_max", "session.publish_bytes_in_flight_max");
+    let session = session::Settings {
+        connect_wait: reader.time("session.connect_wait", default.connect_wait),
+        ping_interval: reader.time("session.ping_interval", default.ping_interval),
+        subscriptions_max: reader.count("session.subscriptions_max", default.subscriptions_max),
+        transactions_max: reader.count("session.transactions_max", default.transactions_max),
+        transaction_frames_max: reader.count(frames, default.transaction_frames_max),
+        transaction_bytes_max: reader.size(bytes, GIB, default.transaction_bytes_max),
+        prefetch_default: reader.key("session.prefetch_default", number(1..=u16::MAX), default.prefetch_default),
+        prefetch_max: reader.key("session.prefetch_max", number(1..=u16::MAX), default.prefetch_max),
+        publishes_in_flight_max: reader.count(publishes, default.publishes_in_flight_max),
+        publish_bytes_in_flight_max: reader.size(publish_bytes, GIB, default.publish_bytes_in_flight_max),
+        ..default
+    };
+    reader.rule(
+        &["session.prefetch_default", "session.prefetch_max"],
+        session.prefetch_default <= session.prefetch_max,
+        "breaks a rule: session.prefetch_default must not be larger than session.prefetch_max",
+    );
+    session
+}
+
+/// And how long a client may read nothing.
+fn delivery(reader: &mut Reader) -> (delivery::Settings, Duration) {
+    let (default, session) = (delivery::Settings::default(), session::Settings::default());
+    let delivery = delivery::Settings {
+        bytes_max: reader.size("delivery.send_buffer_bytes", GIB, default.bytes_max),
+        messages_max: reader.count("delivery.send_buffer_messages", default.messages_max),
+        drop_oldest: reader.key("delivery.drop_oldest", list(topic()), default.drop_oldest),
+    };
+    (delivery, reader.time("delivery.send_time_limit", session.write_stall_max))
+}
+
+fn broker(reader: &mut Reader) -> Broker {
+    let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp)];
+    let kind = choice(words).worded("`memory` or `amqp` (`stomp` does not exist yet)");
+    let kind = reader.key("broker.kind", kind, BrokerKind::Memory);
+    // Both sections are read, so that what is wrong in the other one is found before the day it is used.
+    let (memory, amqp) = (memory(reader), amqp(reader));
+    match kind {
+        BrokerKind::Amqp => Broker::Amqp(amqp),
+        BrokerKind::Memory => Broker::Memory(memory),
+    }
+}
+
+fn memory(reader: &mut Reader) -> memory::Settings {
+    let default = memory::Settings::default();
+    memory::Settings {
+        queue_messages_max: reader.count("broker.memory.queue_messages_max", default.queue_messages_max),
+        queue_bytes_max: reader.size("broker.memory.queue_bytes_max", 1024 * GIB, default.queue_bytes_max),
+        queues_max: reader.count("broker.memory.queues_max", default.queues_max),
+        bytes_max: reader.size("broker.memory.bytes_max", 1024 * GIB, default.bytes_max),
+    }
+}
+
+fn amqp(reader: &mut Reader) -> amqp::Settings {
+    let default = amqp::Settings::default();
+    let url = secret("`amqp://login:passcode@host:port/vhost`, or `amqps://` (no IPv6 address as host)");
+    let exchange = parsed("a name of 1 to 255 bytes", |it: &amqp::Name| it.as_str().to_owned());
+    let connection_name = string("a name of 1 to 200 bytes", |it| (1..=200).contains(&it.len()));
+    let (linger, in_flight) = (duration(Duration::ZERO..=HOUR), "broker.amqp.publishes_in_flight_max");
+    let feed_bytes = u32::try_from(GIB).expect("a GiB is less than four");
+    let amqp = amqp::Settings {
+        url: reader.key("broker.amqp.url", url, default.url),
+        connection_name: reader.key("broker.amqp.connection_name", connection_name, default.connection_name),
+        connect_timeout: reader.time("broker.amqp.connect_timeout", default.connect_timeout),
+        reconnect_delay_min: reader.time("broker.amqp.reconnect_delay_min", default.reconnect_delay_min),
+        reconnect_delay_max: reader.time("broker.amqp.reconnect_delay_max", default.reconnect_delay_max),
+        operation_timeout: reader.time("broker.amqp.operation_timeout", default.operation_timeout),
+        topic_exchange: reader.key("broker.amqp.topic_exchange", exchange, default.topic_exchange),
+        feed_shards: reader.key("broker.amqp.feed_shards", number(1..=64), default.feed_shards),
+        feed_prefetch: reader.key("broker.amqp.feed_prefetch", number(1..=u16::MAX), default.feed_prefetch),
+        feed_queue_bytes_max: reader.key(
+            "broker.amqp.feed_queue_bytes_max",
+            bytes(1_024..=feed_bytes),
+            default.feed_queue_bytes_max,
+        ),
+        unbind_linger: reader.key("broker.amqp.unbind_linger", linger, default.unbind_linger),
+        publishers: reader.key("broker.amqp.publishers", number(1..=64), default.publishers),
+        publishes_in_flight_max: reader.key(in_flight, number(1..=65_536), default.publishes_in_flight_max),
+        publish_queue_bytes_max: reader.size(
+            "broker.amqp.publish_queue_bytes_max",
+            64 * GIB,
+            default.publish_queue_bytes_max,
+        ),
+        message_bytes_max: reader.size("broker.amqp.message_bytes_max", 512 * MIB, default.message_bytes_max),
+    };
+    reader.rule(
+        &["broker.amqp.reconnect_delay_min", "broker.amqp.reconnect_delay_max"],
+        amqp.reconnect_delay_min <= amqp.reconnect_delay_max,
+        "breaks a rule: broker.amqp.reconnect_delay_min must not be longer than broker.amqp.reconnect_delay_max",
+    );
+    amqp
+}
+
+fn auth(reader: &mut Reader) -> Authenticator {
+    let users: Vec<User> = reader.key("auth.users", list(user()), Vec::new());
+    let mut logins: Vec<_> = users.iter().map(|it| &it.login).collect();
+    logins.sort();
+    logins.dedup();
+    reader.rule(&["auth.users"], logins.len() == users.len(), "breaks a rule: each login must be there once");
+    if users.is_empty() { Authenticator::Open } else { Authenticator::Users(users) }
+}
+
+fn admin(reader: &mut Reader) -> admin::Settings {
+    let default = admin::Settings::default();
+    admin::Settings { listen: reader.key("admin.listen", address_or_off(), default.listen) }
+}
+
+fn drain(reader: &mut Reader) -> lifecycle::Settings {
+    let default = lifecycle::Settings::default();
+    let drain = lifecycle::Settings {
+        drain_period: reader.key("drain.period", duration(Duration::ZERO..=HOUR), default.drain_period),
+        drain_deadline: reader.key("drain.deadline", duration(Duration::ZERO..=HOUR), default.drain_deadline),
+    };
+    reader.rule(
+        &["drain.period", "drain.deadline"],
+        drain.drain_period <= drain.drain_deadline,
+        "breaks a rule: drain.period must not be longer than drain.deadline",
+    );
+    drain
+}
+
+fn log(reader: &mut Reader) -> telemetry::LogSettings {
+    let default = telemetry::LogSettings::default();
+    let formats: &[_] = &[("auto", Format::Auto), ("human", Format::Human), ("json", Format::Json)];
+    let filter = parsed("filter directives such as `info,hyper=warn`", |it: &Filter| it.as_str().to_owned());
+    telemetry::LogSettings {
+        format: reader.key("log.format", choice(formats), default.format),
+        filter: reader.key("log.filter", filter, default.filter),
+    }
+}
+
+/// The ranges that most keys have.
+impl Reader {
+    fn count(&mut self, path: &'static str, default: usize) -> usize {
+        self.key(path, number(1..=100_000_000), default)
+    }
+
+    fn size(&mut self, path: &'static str, max: usize, default: usize) -> usize {
+        self.key(path, bytes(KIB..=max), default)
+    }
+
+    fn time(&mut self, path: &'static str, default: Duration) -> Duration {
+        self.key(path, duration(TIME_LIMIT_MIN..=HOUR), default)
+    }
+}
+
+/// Where one of two listeners would find the port taken by the other. Port 0 is another one each time.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let same_ip = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.port() != 0 && same_ip
+}
+
+fn is_path(text: &str) -> bool {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "/-._~".contains(it);
+    let is_demo = text == "/demo" || text.starts_with("/demo/");
+    text.len() > 1 && text.starts_with('/') && !text.ends_with('/') && text.chars().all(is_plain) && !is_demo
+}
+
+/// RFC 6454 section 6.2: scheme, host, and a port unless it is the scheme's own.
+fn is_origin(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-.:[]".contains(it);
+    text == "*" || host.is_some_and(|it| !it.is_empty() && it.chars().all(is_plain))
+}

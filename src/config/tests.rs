@@ -1,0 +1,257 @@
+//! What is read, what is refused, and that `docs/CONFIG.md` tells the same.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::*;
+
+/// A file of the test's own, removed when it is dropped.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(text: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("stompgate-{}-{}.toml", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).unwrap();
+    }
+}
+
+fn load_both<const N: usize>(toml: &str, variables: [(&str, &str); N]) -> Result<Loaded, Faults> {
+    let file = Scratch::new(toml);
+    load(Sources::given(Some(file.0.clone()), variables))
+}
+
+fn load_variables<const N: usize>(variables: [(&str, &str); N]) -> Result<Loaded, Faults> {
+    load(Sources::given(None, variables))
+}
+
+/// The faults, with FILE for the name of the file.
+fn faults<const N: usize>(toml: &str, variables: [(&str, &str); N]) -> Vec<String> {
+    let file = Scratch::new(toml);
+    let faults = load(Sources::given(Some(file.0.clone()), variables)).unwrap_err();
+    faults.0.iter().map(|it| it.to_string().replace(file.name(), "FILE")).collect()
+}
+
+fn effective(loaded: &Loaded, path: &str) -> String {
+    loaded.keys.iter().find(|it| it.path == path).unwrap().effective.clone()
+}
+
+#[test]
+fn nothing_at_all_is_a_configuration() {
+    let loaded = load(Sources::default()).unwrap();
+    assert!(loaded.keys.iter().all(|it| it.default == it.effective));
+    assert!(matches!(loaded.settings.broker, Broker::Memory(_)));
+    assert_eq!(loaded.settings.http.listen.to_string(), "127.0.0.1:8080");
+}
+
+#[test]
+fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
+    let toml = "[http]\nlisten = '0.0.0.0:1'\nbacklog = 7\n[broker]\nkind = 'amqp'";
+    let loaded = load_both(toml, [("STOMPGATE__HTTP__LISTEN", "127.0.0.1:2")]).unwrap();
+    assert_eq!(loaded.settings.http.listen.to_string(), "127.0.0.1:2");
+    assert_eq!(loaded.settings.http.backlog, 7);
+    assert_eq!(loaded.settings.http.path, "/ws");
+    assert!(matches!(loaded.settings.broker, Broker::Amqp(_)));
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_its_origin() {
+    let toml = "
+        [http]
+        listen = 'here'
+        prot = 1
+        [stomp]
+        frame_bytes_max = '8KiB'
+        [broker]
+        kind = 'stomp'
+        [delivery]
+        drop_oldest = ['/queue/a']
+        [nonsense]
+        [session.deeper]
+        key = 1
+    ";
+    let variables = [
+        ("STOMPGATE__HTTP__BACKLOG", "many"),
+        ("STOMPGATE__SESSION__CONNECT_WAIT", "10"),
+        ("STOMPGATE__SESION__CONNECT_WAIT", "10s"),
+        ("STOMPGATE__ADMIN", "127.0.0.1:9000"),
+        ("STOMPGATE_PORT", "what Kubernetes sets for a service of this name"),
+    ];
+    let expected = [
+        r#"FILE: http.listen is "here": it must be an IP address and a port"#,
+        r#"STOMPGATE__HTTP__BACKLOG: http.backlog is "many": it must be a whole number from 1 to 65535"#,
+        "FILE: stomp.frame_bytes_max breaks a rule: stomp.frame_bytes_max_before_connect must not be larger than \
+         stomp.frame_bytes_max",
+        r#"STOMPGATE__SESSION__CONNECT_WAIT: session.connect_wait is "10": it must be a time with its unit from 100ms to 1h"#,
+        "FILE: delivery.drop_oldest is [\"/queue/a\"]: it must be a list, or text with commas; each item must be a \
+         topic such as `/topic/prices.#`",
+        r#"FILE: broker.kind is "stomp": it must be `memory` or `amqp` (`stomp` does not exist yet)"#,
+        "STOMPGATE__ADMIN: admin is a section, not a key",
+        "FILE: http.prot is unknown; there are allowed_origins, backlog, connections_max, demo, header_timeout, listen, \
+         path, requests_time_max",
+        "FILE: nonsense is unknown; there are admin, auth, broker, delivery, drain, http, log, session, stomp",
+        "STOMPGATE__SESION__CONNECT_WAIT: sesion.connect_wait is in no known section; there are admin, auth, broker, \
+         delivery, drain, http, log, session, stomp",
+        "FILE: session.deeper.key is in no known section; there are admin, auth, broker, delivery, drain, http, log, \
+         session, stomp",
+    ];
+    assert_eq!(faults(toml, variables), expected);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_hide_what_else_is_wrong() {
+    let all = faults("[http\n", [("STOMPGATE__HTTP__DEMO", "maybe")]);
+    assert!(all[0].starts_with("FILE: is not TOML: TOML parse error at line 1"), "{}", all[0]);
+    assert_eq!(all[1..], [r#"STOMPGATE__HTTP__DEMO: http.demo is "maybe": it must be `true` or `false`"#]);
+    let missing = load(Sources::given(Some("/no/such.toml".into()), [])).unwrap_err();
+    assert!(missing.to_string().contains("/no/such.toml: can't be read"), "{missing}");
+}
+
+#[test]
+fn keys_that_contradict_each_other_are_faults() {
+    let same = [("STOMPGATE__HTTP__LISTEN", "0.0.0.0:9000")];
+    assert!(faults("", same)[0].contains("http.listen is the same as admin.listen"));
+    let off = [("STOMPGATE__HTTP__LISTEN", "0.0.0.0:9000"), ("STOMPGATE__ADMIN__LISTEN", "off")];
+    assert_eq!(load_variables(off).unwrap().settings.admin.listen, None);
+    let ephemeral = [("STOMPGATE__HTTP__LISTEN", "127.0.0.1:0"), ("STOMPGATE__ADMIN__LISTEN", "127.0.0.1:0")];
+    assert!(load_variables(ephemeral).is_ok());
+    for (name, value, rule) in [
+        ("STOMPGATE__SESSION__PREFETCH_DEFAULT", "1001", "session.prefetch_default must not be larger"),
+        ("STOMPGATE__DRAIN__PERIOD", "11s", "drain.period must not be longer"),
+        ("STOMPGATE__BROKER__AMQP__RECONNECT_DELAY_MIN", "1m", "reconnect_delay_min must not be longer"),
+        ("STOMPGATE__AUTH__USERS", "ann:1,ann:2", "each login must be there once"),
+    ] {
+        let all = faults("", [(name, value)]);
+        assert!(all.len() == 1 && all[0].starts_with(name) && all[0].contains(rule), "{all:?}");
+    }
+}
+
+#[test]
+fn a_rule_is_not_judged_by_a_value_that_is_a_fault_itself() {
+    assert_eq!(faults("[session]\nprefetch_default = 2000\nprefetch_max = 'x'", []).len(), 1);
+}
+
+#[test]
+fn times_and_sizes_need_no_arithmetic() {
+    let toml = "
+        session.connect_wait = '1m 30s'
+        stomp.heartbeat_send = '0s'
+        stomp.heartbeat_receive = '250ms'
+        stomp.frame_bytes_max = '1MiB'
+        delivery.send_buffer_bytes = 100000
+    ";
+    let settings = load_both(toml, []).unwrap().settings;
+    assert_eq!(settings.session.connect_wait, Duration::from_secs(90));
+    assert_eq!((settings.session.heartbeat.send_ms, settings.session.heartbeat.receive_ms), (0, 250));
+    assert_eq!(settings.http.websocket.message_bytes_max, (1 << 20) + 4_096);
+    assert_eq!((settings.stomp.frame_bytes_max, settings.delivery.bytes_max), (1 << 20, 100_000));
+    for bad in ["session.connect_wait = 10", "session.connect_wait = '1us'", "session.connect_wait = '2h'"] {
+        assert_eq!(faults(bad, []).len(), 1, "{bad}");
+    }
+    for bad in ["'64MB'", "'65MiB'", "1", "-1", "1.5", "true", "[1]"] {
+        assert_eq!(faults(&format!("stomp.frame_bytes_max = {bad}"), []).len(), 1, "{bad}");
+    }
+}
+
+#[test]
+fn a_list_is_a_list_or_text_with_commas() {
+    let check = |loaded: Loaded, key: &str, expected: &str| assert_eq!(effective(&loaded, key), expected);
+    let (origins, shown) = ("http.allowed_origins", r#"["https://a.example", "http://b:1"]"#);
+    check(load_both(&format!("{origins} = {shown}"), []).unwrap(), origins, shown);
+    let text = "https://a.example , http://b:1,";
+    check(load_variables([("STOMPGATE__HTTP__ALLOWED_ORIGINS", text)]).unwrap(), origins, shown);
+    let topics = load_variables([("STOMPGATE__DELIVERY__DROP_OLDEST", "/topic/a.#,/topic/b")]).unwrap();
+    check(topics, "delivery.drop_oldest", r#"["/topic/a.#", "/topic/b"]"#);
+    assert_eq!(faults("", [("STOMPGATE__HTTP__ALLOWED_ORIGINS", "https://a.example/path")]).len(), 1);
+}
+
+#[test]
+fn users_are_tables_or_text_and_their_passcodes_are_kept_as_written() {
+    let is_ann = |loaded: Loaded| {
+        let it = loaded.settings.authenticator;
+        it.authenticate(Some("ann"), Some("0123")).is_ok() && it.authenticate(Some("ann"), Some("123")).is_err()
+    };
+    assert!(is_ann(load_both("auth.users = [{ login = 'ann', passcode = '0123' }]", []).unwrap()));
+    assert!(is_ann(load_variables([("STOMPGATE__AUTH__USERS", "ann:0123,bob:b:b")]).unwrap()));
+    let bad = ["[{ login = 'ann' }]", "[{ login = 'ann', passcode = 123 }]", "['ann']", "[':x']", "'ann:'"];
+    for users in bad {
+        let all = faults(&format!("auth.users = {users}"), []);
+        assert!(all.len() == 1 && all[0].contains("auth.users is not allowed") && !all[0].contains("123"), "{all:?}");
+    }
+}
+
+#[test]
+fn a_secret_may_be_in_a_file_of_its_own() {
+    let secret = Scratch::new("amqp://u:s3cret@rabbit:5672/%2f\n");
+    let check = |loaded: Result<Loaded, Faults>| {
+        assert_eq!(effective(&loaded.unwrap(), "broker.amqp.url"), r#""amqp://u:***@rabbit:5672/%2f""#);
+    };
+    check(load_variables([("STOMPGATE__BROKER__AMQP__URL_FILE", secret.name())]));
+    check(load_both(&format!("broker.amqp.url_file = '{}'", secret.name()), []));
+    let lower = "broker.amqp.url = 'amqp://other'";
+    check(load_both(lower, [("STOMPGATE__BROKER__AMQP__URL_FILE", secret.name())]));
+}
+
+#[test]
+fn a_secret_is_given_once_and_can_be_read() {
+    let both = [("STOMPGATE__BROKER__AMQP__URL", "amqp://a"), ("STOMPGATE__BROKER__AMQP__URL_FILE", "/no/such")];
+    let expected = "STOMPGATE__BROKER__AMQP__URL: broker.amqp.url and broker.amqp.url_file are both given; one of them \
+                    has to go";
+    assert_eq!(faults("", both), [expected]);
+    let unreadable = faults("", [("STOMPGATE__BROKER__AMQP__URL_FILE", "/no/such")]);
+    assert!(unreadable[0].starts_with("STOMPGATE__BROKER__AMQP__URL_FILE: broker.amqp.url_file names \"/no/such\""));
+    let wrong = Scratch::new("s3cret");
+    let all = faults("", [("STOMPGATE__BROKER__AMQP__URL_FILE", wrong.name())]);
+    assert!(all[0].starts_with(&format!("{}: broker.amqp.url is not allowed", wrong.name())), "{all:?}");
+    assert!(!all[0].contains("s3cret"), "{all:?}");
+    assert_eq!(faults("http.listen_file = 'x'", []).len(), 1, "only secrets have a file");
+}
+
+#[test]
+fn what_is_printed_can_be_read_again_and_shows_no_secret() {
+    let toml = "
+        broker.amqp.url = 'amqps://u:s3cret@rabbit/v'
+        auth.users = [{ login = 'a\"b', passcode = 's3cret' }]
+        stomp.frame_bytes_max = 100000
+        http.demo = false
+        admin.listen = 'off'
+        log.filter = 'debug'
+    ";
+    let printed = load_both(toml, []).unwrap().to_toml();
+    assert!(!printed.contains("s3cret"), "{printed}");
+    assert!(printed.contains("frame_bytes_max = 100000") && printed.contains("listen = \"off\""), "{printed}");
+    assert_eq!(load_both(&printed, []).unwrap().to_toml(), printed);
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    assert!(load_variables([("STOMPGATE__HTTP__LISTEN", ""), ("STOMPGATE__NONSENSE", "")]).is_ok());
+}
+
+/// The first three columns of each row that is about a key.
+#[test]
+fn the_documentation_lists_every_key_with_its_values_and_default() {
+    let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIG.md")).unwrap();
+    let keys = load(Sources::default()).unwrap().keys;
+    let row = |it: &Key| format!("| `{}` | {} | `{}` |", it.path, it.allowed, it.default);
+    let expected: Vec<_> = keys.iter().map(row).collect();
+    let found = text.lines().filter(|it| it.starts_with("| `"));
+    let found: Vec<_> = found.map(|it| it.splitn(5, '|').take(4).collect::<Vec<_>>().join("|") + "|").collect();
+    for i in 0..found.len().max(expected.len()) {
+        assert_eq!(found.get(i), expected.get(i), "docs/CONFIG.md on the left, the program on the right");
+    }
+}
