@@ -1,0 +1,23 @@
+# What there is to do with a clone. CONTRIBUTING.md says when.
+
+SCRIPTS = .ci/run $(shell find . \( -name target -o -name node_modules -o -name .git \) -prune -o -name '*.sh' -print)
+
+.PHONY: run check test bench
+
+run:
+	cargo run --release
+
+# The second clippy looks at what is shipped: without the feature of the tests, and without their dependencies.
+check:
+	cargo fmt --check
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	cargo clippy --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+	for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
+	if command -v shellcheck; then shellcheck $(SCRIPTS); fi
+
+test:
+	tests/all.sh
+
+bench:
+	cargo bench --bench load

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Every test there is, as `make test` runs them: each phase under its name, then a summary. Fails if a phase failed.
+#
+# The crate is compiled once: the feature `test-rabbitmq` only adds tests, and the binary that cargo builds for the
+# integration tests is the one that the clients talk to.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d)
+summary=()
+failed=0
+# Until the last phase has run, also when a signal ends the script.
+unfinished=1
+
+finish() {
+    if [ -d "$work/rabbitmq" ]; then
+        tests/rabbitmq.sh stop "$work/rabbitmq" || failed=1
+    fi
+    if [ -f "$work/cargo.log" ]; then
+        printf '\n== cargo test, closing lines\n'
+        grep -E '^ +(Running|Doc-tests) |^test result:' "$work/cargo.log" || true
+    fi
+    printf '\n== Summary\n'
+    printf '%s\n' "${summary[@]}"
+    rm -rf "$work"
+    if ((unfinished || failed)); then
+        echo "The tests FAILED"
+        exit 1
+    fi
+    echo "All tests passed"
+}
+trap finish EXIT
+
+# phase NAME COMMAND...: a failure is noted, and the next phase still runs.
+phase() {
+    local name=$1 start=$SECONDS verdict=ok
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" || verdict=FAILED
+    summary+=("$(printf '%-28s %-6s %4d s' "$name" "$verdict" $((SECONDS - start)))")
+    if [ "$verdict" = FAILED ]; then
+        failed=1
+        return 1
+    fi
+}
+
+is_free() {
+    ! (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+
+# The first of six ports in a row: one for AMQP, five for Erlang.
+free_ports() {
+    local first port
+    for first in {25760..25850..10}; do
+        for ((port = first; port < first + 6; port++)); do
+            is_free "$port" || continue 2
+        done
+        echo "$first"
+        return
+    done
+    echo "No six free ports in a row between 25760 and 25855" >&2
+    return 1
+}
+
+start_rabbitmq() {
+    local port
+    port=$(free_ports) || return
+    STOMPGATE_TEST_AMQP_URL=$(tests/rabbitmq.sh start "$work/rabbitmq" "$port") || return
+    export STOMPGATE_TEST_AMQP_URL STOMPGATE_TEST_RABBITMQCTL=$work/rabbitmq/rabbitmqctl
+}
+
+cargo_test() {
+    cargo test --locked --no-fail-fast --features test-rabbitmq 2>&1 | tee "$work/cargo.log"
+}
+
+clients() {
+    STOMPGATE_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/stompgate") \
+        CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome) \
+        BROKER=$1 \
+        STOMPGATE__BROKER__AMQP__URL=$STOMPGATE_TEST_AMQP_URL \
+        tests/clients/run.sh
+}
+
+phase "Setup" tests/setup.sh
+phase "Build" cargo test --locked --no-run --features test-rabbitmq
+phase "Start of RabbitMQ" start_rabbitmq
+phase "cargo test" cargo_test || true
+phase "Clients, embedded broker" clients memory || true
+phase "Clients, RabbitMQ" clients amqp || true
+unfinished=0
