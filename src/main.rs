@@ -37,6 +37,9 @@ enum Command {
 /// EX_USAGE of sysexits.h.
 const EXIT_CONFIG: u8 = 64;
 
+/// Open files beside those of clients: listeners, the broker, logs, requests of operators.
+const OWN_FILES: usize = 128;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let loaded = match config::load(Sources::of_process(arguments.config)) {
@@ -67,6 +70,7 @@ fn serve(settings: Settings) -> Outcome {
     telemetry::start_log(&settings.log);
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.install_default().map_err(|_| "another TLS provider was installed before")?;
+    raise_open_files(settings.http.connections_max);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(app::run(settings))?;
     // What did not end by now is not waited for.
@@ -76,6 +80,22 @@ fn serve(settings: Settings) -> Outcome {
         Ended::Drained(Drained::Left(_)) => ExitCode::FAILURE,
         Ended::Killed(signal) => ExitCode::from(signal.exit_code()),
     })
+}
+
+/// Each client takes a file descriptor, and the soft limit that a shell gives is often 1,024.
+fn raise_open_files(connections_max: usize) {
+    let needed = connections_max.saturating_add(OWN_FILES);
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if usize::try_from(limit).is_ok_and(|it| it < needed) => {
+            tracing::warn!(
+                limit,
+                needed,
+                "http.connections_max is more than the limit of open files (ulimit -n) allows"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "can't raise the limit of open files (ulimit -n)"),
+    }
 }
 
 fn print_config(loaded: &Loaded) -> Outcome {

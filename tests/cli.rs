@@ -119,18 +119,22 @@ struct Gateway {
 
 impl Gateway {
     fn start() -> Self {
-        let mut command = stompgate(&["serve"]);
-        command.env("STOMPGATE__HTTP__LISTEN", "127.0.0.1:0").env("STOMPGATE__ADMIN__LISTEN", "127.0.0.1:0");
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let (sender, log) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let mut gateway = Self { child, log, admin: String::new() };
+        let mut gateway = Self::spawn(&mut stompgate(&["serve"]));
         let operators = gateway.wait_for("operators: ");
         let (_, rest) = operators.split_once("http://").unwrap();
         gateway.admin = rest.split('/').next().unwrap().to_owned();
         gateway.wait_for("/demo/");
         gateway
+    }
+
+    /// Does not wait until it serves.
+    fn spawn(command: &mut Command) -> Self {
+        command.env("STOMPGATE__HTTP__LISTEN", "127.0.0.1:0").env("STOMPGATE__ADMIN__LISTEN", "127.0.0.1:0");
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let (sender, log) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { child, log, admin: String::new() }
     }
 
     /// The first line that holds the text.
@@ -187,5 +191,18 @@ fn a_log_that_is_not_for_a_terminal_is_json() {
     gateway.signal("TERM");
     let line = gateway.wait_for("draining");
     assert!(line.starts_with("{\"timestamp\":") && line.contains("\"level\":\"INFO\""), "{line}");
+    assert_eq!(gateway.wait(), 0);
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_as_far_as_it_may_and_named_when_that_is_not_enough() {
+    let mut shell = Command::new("/bin/sh");
+    let script = "ulimit -S -n 100 && ulimit -H -n 300 && exec \"$0\"";
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_stompgate")]).env_clear().stdin(Stdio::null());
+    let gateway = Gateway::spawn(&mut shell);
+    let line = gateway.wait_for("open files");
+    assert!(line.contains("\"limit\":300") && line.contains("http.connections_max"), "{line}");
+    gateway.wait_for("/demo/");
+    gateway.signal("TERM");
     assert_eq!(gateway.wait(), 0);
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{DRAIN_PATIENCE, TURN_MAX, warm_up};
 use crate::client::{Outgoing, Subscription};
 use crate::histogram::Histogram;
-use crate::options::Options;
+use crate::options::{Options, name};
 use crate::report::Row;
 use crate::servers::{Meter, Server};
 use crate::swarm::Swarm;
@@ -25,10 +25,18 @@ pub(super) enum Kind {
 pub(super) fn run(kind: Kind, server: &Server<'_>, options: &Options) -> io::Result<Vec<Row>> {
     let clients = options.clients.unwrap_or(CLIENTS);
     let mut swarm = Swarm::new(server.address)?;
-    swarm.open(clients, |client| Some(Subscription { destination: kind.destination(client), ack: kind.ack() }))?;
+    // Servers on one broker share its queues, and what one left behind must not reach the next.
+    let destinations = format!("{}.{}", kind.destinations(), name(server.target));
+    let destination = |client| format!("{destinations}.{client}");
+    swarm.open(clients, |client| Some(Subscription { destination: destination(client), ack: kind.ack() }))?;
     let idle = Round { sent: Instant::now(), answers_missing: 0 };
-    let mut trips =
-        Trips { kind, body: options.body("round trip "), rounds: vec![idle; clients], latency: Histogram::default() };
+    let mut trips = Trips {
+        kind,
+        destinations,
+        body: options.body("round trip "),
+        rounds: vec![idle; clients],
+        latency: Histogram::default(),
+    };
     trips.run_for(&mut swarm, warm_up(options))?;
     trips.latency = Histogram::default();
     let meter = Meter::start(server)?;
@@ -38,10 +46,10 @@ pub(super) fn run(kind: Kind, server: &Server<'_>, options: &Options) -> io::Res
 }
 
 impl Kind {
-    fn destination(self, client: usize) -> String {
+    fn destinations(self) -> &'static str {
         match self {
-            Self::Topic => format!("/topic/bench.echo.{client}"),
-            Self::Queue => format!("/queue/bench.{client}"),
+            Self::Topic => "/topic/bench.echo",
+            Self::Queue => "/queue/bench",
         }
     }
 
@@ -75,6 +83,8 @@ struct Round {
 
 struct Trips {
     kind: Kind,
+    /// What those of all clients begin with.
+    destinations: String,
     body: String,
     /// By client.
     rounds: Vec<Round>,
@@ -105,8 +115,8 @@ impl Trips {
 
     fn begin(&mut self, client: usize) -> String {
         self.rounds[client] = Round { sent: Instant::now(), answers_missing: self.kind.answers() };
-        let (destination, receipt, body) = (self.kind.destination(client), self.kind.receipt(), &self.body);
-        format!("SEND\ndestination:{destination}\n{receipt}content-type:text/plain\n\n{body}\0")
+        let (destinations, receipt, body) = (&self.destinations, self.kind.receipt(), &self.body);
+        format!("SEND\ndestination:{destinations}.{client}\n{receipt}content-type:text/plain\n\n{body}\0")
     }
 
     /// Whether this was the last answer of the client's round. Latency is that of the MESSAGE.
