@@ -186,6 +186,15 @@ fn a_gateway_without_configuration_is_healthy_and_ends_cleanly_when_it_is_told_t
 }
 
 #[test]
+fn a_hang_up_does_not_end_the_gateway() {
+    let gateway = Gateway::start();
+    gateway.signal("HUP");
+    gateway.wait_for("SIGHUP");
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), 0);
+}
+
+#[test]
 fn a_log_that_is_not_for_a_terminal_is_json() {
     let gateway = Gateway::start();
     gateway.signal("TERM");

@@ -5,8 +5,11 @@ use std::{fmt, io};
 use tokio::signal::unix::{self, SignalKind};
 
 /// Listens for them; from then on they no longer kill the process by themselves.
+///
+/// Neither does HUP, which asks for the configuration to be read again: no key of it is reloadable yet.
 #[derive(Debug)]
 pub struct Signals {
+    hang_up: unix::Signal,
     interrupt: unix::Signal,
     terminate: unix::Signal,
 }
@@ -22,16 +25,20 @@ impl Signals {
     /// Called within a runtime.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
+            hang_up: unix::signal(SignalKind::hangup())?,
             interrupt: unix::signal(SignalKind::interrupt())?,
             terminate: unix::signal(SignalKind::terminate())?,
         })
     }
 
-    /// The next one. Cancel-safe, as both calls are.
+    /// The next one. Cancel-safe, as all its calls are.
     pub async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.interrupt.recv() => Signal::Interrupt,
-            _ = self.terminate.recv() => Signal::Terminate,
+        loop {
+            tokio::select! {
+                _ = self.hang_up.recv() => tracing::info!("SIGHUP: nothing of the configuration can be reloaded; restart"),
+                _ = self.interrupt.recv() => return Signal::Interrupt,
+                _ = self.terminate.recv() => return Signal::Terminate,
+            }
         }
     }
 }
