@@ -51,6 +51,7 @@ END
     printf 'disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 1GB\n' >"$dir/rabbitmq.conf"
     cat >"$dir/rabbitmqctl" <<END
 #!/bin/sh
+# shellcheck source=/dev/null
 . "$dir/environment"
 exec "$bin/rabbitmqctl" --quiet "\$@"
 END
@@ -67,6 +68,7 @@ start() {
         exit 73
     fi
     write_environment
+    # shellcheck source=/dev/null
     . "$dir/environment"
     setsid "$bin/rabbitmq-server" </dev/null >"$dir/log/stdout" 2>&1 &
     echo $! >"$dir/server.pid"
@@ -82,6 +84,7 @@ start() {
 stop() {
     dir=$(cd "$1" && pwd)
     [ -e "$dir/server.pid" ] || return 0
+    # shellcheck source=/dev/null
     . "$dir/environment"
     # The shell of rabbitmq-server, which replaces itself with the node, and the node's own word for it.
     for file in "$dir/node.pid" "$dir/server.pid"; do
