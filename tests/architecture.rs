@@ -84,6 +84,33 @@ fn tests_do_not_sleep() {
     assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
 }
 
+#[test]
+fn each_direct_dependency_is_justified() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let mut declared: Vec<_> =
+        ["[dependencies]", "[dev-dependencies]"].iter().flat_map(|it| keys_of(&manifest, it)).collect();
+    declared.sort_unstable();
+    declared.dedup();
+    let page = fs::read_to_string(root.join("docs/ARCHITECTURE.md")).unwrap();
+    let (_, table) = page.split_once("\n## Direct dependencies\n").unwrap();
+    let rows = table.lines().filter_map(|it| it.strip_prefix("| ")).skip(1);
+    let mut justified = Vec::new();
+    for row in rows {
+        let cells: Vec<_> = row.trim_end_matches('|').split('|').map(str::trim).collect();
+        assert!(cells.len() == 3 && cells.iter().all(|it| !it.is_empty()), "a cell is missing: {row}");
+        justified.push(cells[0].split(' ').next().unwrap());
+    }
+    justified.sort_unstable();
+    assert_eq!(justified, declared, "Cargo.toml and the last table of docs/ARCHITECTURE.md differ");
+}
+
+/// What a section of a TOML file defines.
+fn keys_of<'a>(toml: &'a str, section: &str) -> impl Iterator<Item = &'a str> {
+    let (_, body) = toml.split_once(&format!("\n{section}\n")).unwrap();
+    body.lines().take_while(|it| !it.starts_with('[')).filter_map(|it| it.split_once(" = ")).map(|(key, _)| key)
+}
+
 fn check_arrows(name: &str, code: &str, faults: &mut Vec<String>) {
     let module = name.split(['/', '.']).next().unwrap();
     let Some(level) = level_of(module) else {
