@@ -54,6 +54,13 @@ fn check_config_has_nothing_to_say_about_no_configuration() {
 }
 
 #[test]
+fn the_example_of_a_file_has_no_fault() {
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/stompgate.toml");
+    let (code, stdout, stderr) = run(&mut stompgate(&["check-config", "--config", example]));
+    assert_eq!((code, &*stdout, &*stderr), (0, "the configuration has no fault\n", ""));
+}
+
+#[test]
 fn a_faulty_configuration_does_not_start() {
     let (code, _, stderr) = run(stompgate(&[]).env("STOMPGATE__HTTP__LISTN", "127.0.0.1:0"));
     assert_eq!(code, 64);
