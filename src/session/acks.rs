@@ -53,7 +53,7 @@ impl Acks {
         let id = frame.header(header).ok_or(Refusal::Missing { command: frame.command, header })?;
         let verdict = match (frame.command, boolean(frame, "requeue")?) {
             (Command::Nack, Some(false)) => Verdict::Discarded,
-            // What nobody has handled is delivered again, unless the client says that it must not (RabbitMQ row A8).
+            // What nobody has handled is delivered again, unless the client says that it must not (S17).
             (Command::Nack, Some(true) | None) => Verdict::Requeued,
             (_, _) => Verdict::Accepted,
         };

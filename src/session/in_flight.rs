@@ -77,7 +77,7 @@ impl InFlight {
             && self.publish_bytes < settings.publish_bytes_in_flight_max
     }
 
-    /// Whether a RECEIPT of a SUBSCRIBE is still owed; no MESSAGE of it may come first (RabbitMQ row Z3).
+    /// Whether a RECEIPT of a SUBSCRIBE is still owed; no MESSAGE of it may come first (S10).
     pub(super) fn is_subscribing(&self) -> bool {
         self.subscribes > 0
     }

@@ -45,7 +45,7 @@ fn check_expiration(header: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// Only a temporary queue is the gateway's business; any other text is passed on as it is (RabbitMQ row D30).
+/// Only a temporary queue is the gateway's business; any other text is passed on as it is (D30).
 fn reply_to(
     header: Option<&str>,
     subscriptions: &mut Subscriptions,

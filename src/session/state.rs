@@ -256,7 +256,7 @@ impl Session {
 
     /// Answers with an ERROR, after which the session goes on or does not.
     fn refuse(&mut self, refusal: Refusal, receipt: Option<&str>) {
-        // A second CONNECT leaves no way to tell which of the two a client believes in (RabbitMQ row C11).
+        // A second CONNECT leaves no way to tell which of the two a client believes in (S4).
         if self.core.settings.close_on_error || refusal == Refusal::AlreadyConnected {
             self.close(CloseReason::Refused(refusal), receipt);
         } else {

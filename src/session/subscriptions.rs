@@ -7,7 +7,7 @@ use crate::destination::Destination;
 use crate::ident::{SubscriptionId, SubscriptionKey};
 use crate::stomp::{Command, Frame, Version};
 
-/// Prefix of the ids under which answers to `reply-to:/temp-queue/<name>` are delivered (RabbitMQ row D30).
+/// Prefix of the ids under which answers to `reply-to:/temp-queue/<name>` are delivered (D30).
 pub(super) const TEMP_QUEUE: &str = "/temp-queue/";
 
 #[derive(Clone, Debug)]
@@ -150,7 +150,7 @@ fn prefetch(header: Option<&str>, settings: &Settings) -> Result<u16, Refusal> {
     }
 }
 
-/// `durable`, or its alias `persistent` (RabbitMQ row D40).
+/// `durable`, or its alias `persistent` (S24).
 fn is_durable(frame: &Frame) -> Result<bool, Refusal> {
     Ok(boolean(frame, "durable")?.or(boolean(frame, "persistent")?).unwrap_or(false))
 }

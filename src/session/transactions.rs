@@ -1,6 +1,6 @@
 //! BEGIN, COMMIT, ABORT: frames that are kept until they take effect together.
 //!
-//! Together does not mean all or nothing: the broker is asked for each of them in order (RabbitMQ section 7).
+//! Together does not mean all or nothing: the broker is asked for each of them in order (S20).
 
 use super::acks::Settling;
 use super::action::Publish;
