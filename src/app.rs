@@ -48,8 +48,11 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn new(registry: &telemetry::Registry) -> Self {
+    fn new(operators: &admin::Sources, broker: &config::Broker) -> Self {
+        let registry = &operators.registry;
+        admin::register(operators);
         telemetry::register_process(registry);
+        register_broker(registry, broker);
         Self {
             amqp: amqp::Metrics::new(registry),
             delivery: delivery::Metrics::new(registry),
@@ -81,11 +84,12 @@ async fn run_until(app: &App, mut next_signal: impl AsyncFnMut() -> Signal) -> E
 impl App {
     /// Starts everything, on the current runtime; the admin listener on a thread of its own.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        greet(&settings.broker);
         let operators = admin::Sources::default();
-        let admin::Sources { lifecycle, readiness, registry } = operators.clone();
+        let (lifecycle, readiness) = (operators.lifecycle.clone(), operators.readiness.clone());
         // What was started ends when something else can't be.
         let guard = lifecycle.stopping().clone().drop_guard();
-        let metrics = Metrics::new(&registry);
+        let metrics = Metrics::new(&operators, &settings.broker);
         // The latches are there before anybody can ask for them: a process without any would be ready.
         let http_latch = readiness.latch("http");
         let broker = start_broker(settings.broker, &metrics, &lifecycle, &readiness);
@@ -122,6 +126,29 @@ impl Drop for App {
     fn drop(&mut self) {
         self.lifecycle.stop();
     }
+}
+
+/// The first line of the log.
+fn greet(broker: &config::Broker) {
+    let version = env!("CARGO_PKG_VERSION");
+    match broker {
+        config::Broker::Amqp(settings) => {
+            tracing::info!("stompgate {version}, in front of RabbitMQ at {}", settings.url)
+        }
+        config::Broker::Memory(_) => {
+            tracing::info!("stompgate {version}, on its embedded broker: nothing is kept over a restart");
+        }
+    }
+}
+
+fn register_broker(registry: &telemetry::Registry, broker: &config::Broker) {
+    let kinds = registry.gauges("broker_info", "1 for the kind of broker that is used, 0 for others.", &["kind"]);
+    let (amqp, memory) = match broker {
+        config::Broker::Amqp(_) => (1, 0),
+        config::Broker::Memory(_) => (0, 1),
+    };
+    kinds.with_label_values(&["amqp"]).set(amqp);
+    kinds.with_label_values(&["memory"]).set(memory);
 }
 
 fn start_admin(settings: &admin::Settings, sources: admin::Sources) -> Result<Option<SocketAddr>, StartError> {
@@ -187,10 +214,10 @@ mod tests {
 
     #[tokio::test]
     async fn the_documentation_lists_every_metric() {
-        let registry = telemetry::Registry::default();
+        let operators = admin::Sources::default();
         // A family shows once it has a child, and each module makes those of its closed label sets.
-        let _metrics = Metrics::new(&registry);
-        let expected: Vec<_> = registry.gather().iter().map(row).collect();
+        let _metrics = Metrics::new(&operators, &Settings::default().broker);
+        let expected: Vec<_> = operators.registry.gather().iter().map(row).collect();
         let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/METRICS.md")).unwrap();
         let found: Vec<_> = text.lines().filter(|it| it.starts_with("| `")).collect();
         assert_eq!(found, expected, "docs/METRICS.md should have\n\n{}\n", expected.join("\n"));

@@ -6,6 +6,7 @@ use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
 use super::Sources;
+use crate::lifecycle::{Lifecycle, Readiness};
 use crate::telemetry::Registry;
 
 type Page = fn(&Sources) -> Response<Full<Bytes>>;
@@ -32,14 +33,20 @@ fn live(_: &Sources) -> Response<Full<Bytes>> {
 }
 
 fn ready(sources: &Sources) -> Response<Full<Bytes>> {
-    let mut reasons = sources.readiness.missing();
-    if sources.lifecycle.draining().is_cancelled() {
-        reasons.insert(0, "draining");
-    }
+    let reasons = missing(&sources.lifecycle, &sources.readiness);
     if reasons.is_empty() {
         return text(StatusCode::OK, "ready\n".to_owned());
     }
     text(StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", reasons.join(", ")))
+}
+
+/// Why no clients should be sent here.
+pub(super) fn missing(lifecycle: &Lifecycle, readiness: &Readiness) -> Vec<&'static str> {
+    let mut missing = readiness.missing();
+    if lifecycle.draining().is_cancelled() {
+        missing.insert(0, "draining");
+    }
+    missing
 }
 
 fn metrics(sources: &Sources) -> Response<Full<Bytes>> {
@@ -63,7 +70,6 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::lifecycle::{Lifecycle, Readiness};
 
     fn sources() -> Sources {
         Sources { lifecycle: Lifecycle::default(), readiness: Readiness::default(), registry: Registry::default() }
@@ -88,6 +94,17 @@ mod tests {
         broker.set(false);
         it.lifecycle.drain();
         check(&Method::GET, "/ready", &it, 503, "not ready: draining, broker\n");
+    }
+
+    #[test]
+    fn ready_is_a_metric_too() {
+        let it = sources();
+        crate::admin::register(&it);
+        let broker = it.readiness.latch("broker");
+        let shown = |value| it.registry.encode().contains(&format!("\nstompgate_ready {value}\n"));
+        assert!(shown(0), "{}", it.registry.encode());
+        broker.set(true);
+        assert!(shown(1), "{}", it.registry.encode());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// For all of it: less than the 3 s after which our image gives the check up without its message.
+/// For all of it: less than the 6 s after which our image gives the check up without its message.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Whatever listens there, no more of its answer is read.
 const BODY_BYTES_MAX: usize = 4 * 1024;

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::lifecycle::{Lifecycle, Readiness};
 use crate::telemetry::Registry;
-use answer::answer;
+use answer::{answer, missing};
 pub use client::{NotReady, check_ready, reachable};
 
 /// Where operators ask.
@@ -52,6 +52,14 @@ impl Default for Settings {
     fn default() -> Self {
         Self { listen: Some(SocketAddr::from(([127, 0, 0, 1], 9000))) }
     }
+}
+
+/// Shows as a metric what `/ready` says.
+pub fn register(sources: &Sources) {
+    // Not all of `sources`: the registry would hold itself.
+    let (lifecycle, readiness) = (sources.lifecycle.clone(), sources.readiness.clone());
+    let value = move || if missing(&lifecycle, &readiness).is_empty() { 1.0 } else { 0.0 };
+    sources.registry.pulled_gauge("ready", "1 while /ready says 200.", value);
 }
 
 /// Listens until the process stops; while it drains, too. Returns the address, of which the port may have been 0.

@@ -62,7 +62,7 @@ impl Registry {
     pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
     /// A gauge that is asked when somebody looks.
-    pub(super) fn pulled_gauge(&self, name: &str, help: &str, value: impl Fn() -> f64 + Send + Sync + 'static) {
+    pub fn pulled_gauge(&self, name: &str, help: &str, value: impl Fn() -> f64 + Send + Sync + 'static) {
         self.register(PullingGauge::new(name, help, Box::new(value)));
     }
 
