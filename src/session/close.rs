@@ -1,5 +1,6 @@
 //! Why a session ends, and everything that follows from it: one row a reason.
 
+use super::fault::Fault;
 use super::refusal::Refusal;
 use crate::stomp::DecodeError;
 
@@ -111,7 +112,8 @@ impl CloseReason {
             level,
         };
         match self {
-            Self::BrokerLost => error("Connection to broker closed.", String::new(), "broker_lost", Level::Info),
+            // The back end says it once; the sessions would say it all at once.
+            Self::BrokerLost => error("Connection to broker closed.", String::new(), "broker_lost", Level::Debug),
             Self::ConnectTimeout { ms } => error(
                 "No CONNECT received in time",
                 format!("No CONNECT was accepted within {ms} ms (session.connect_wait)"),
@@ -138,12 +140,17 @@ impl CloseReason {
                     Level::Info,
                 )
             },
-            Self::Refused(refusal) => error(refusal.title(), refusal.text(), refusal.label(), Level::Info),
+            Self::Refused(refusal) => error(refusal.title(), refusal.text(), refusal.label(), level(refusal)),
             Self::SlowConsumer => row(4500, SLOW, "slow_consumer", Level::Warn),
             Self::TransportViolated { rule } => row(1002, rule, "transport_violated", Level::Info),
             Self::WriteStalled { .. } => row(4500, SLOW, "write_stalled", Level::Warn),
         }
     }
+}
+
+/// While the broker is away, every client that comes back is refused again and again.
+const fn level(refusal: &Refusal) -> Level {
+    if matches!(refusal, Refusal::Broker(Fault::Unavailable)) { Level::Debug } else { Level::Info }
 }
 
 const fn is_size(fault: &DecodeError) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::states::all_reasons;
 use super::*;
-use crate::session::LABELS;
+use crate::session::{LABELS, Level, Refusal};
 use crate::stomp::DecodeError;
 
 /// What a session does with an input that ends it.
@@ -49,6 +49,14 @@ fn each_reason_has_its_error_and_code() {
     ] {
         check(malformed(error), Some((label, title)), &format!("close 1009 {label}"));
     }
+}
+
+#[test]
+fn the_loss_of_the_broker_is_not_logged_for_each_session() {
+    assert_eq!(CloseReason::BrokerLost.closing().level, Level::Debug);
+    let refused = |fault| CloseReason::Refused(Refusal::Broker(fault)).closing().level;
+    assert_eq!(refused(Fault::Unavailable), Level::Debug);
+    assert_eq!(refused(Fault::Nacked), Level::Info);
 }
 
 #[test]
