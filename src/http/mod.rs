@@ -37,8 +37,7 @@ pub struct Settings {
     pub allowed_origins: Vec<String>,
     /// Connections the kernel holds until they are accepted; it lowers this to `net.core.somaxconn`.
     pub backlog: u32,
-    /// Connections in all, whether they are WebSocket yet or not. Each needs a file descriptor, so `ulimit -n` must
-    /// be larger.
+    /// Connections in all, whether they are WebSocket yet or not. Each needs a file descriptor.
     pub connections_max: usize,
     /// Whether the chat page is served below `/demo/`.
     pub demo: bool,
