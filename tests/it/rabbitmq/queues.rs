@@ -51,6 +51,25 @@ async fn a_deleted_queue_ends_its_subscription_and_no_other() {
     gateway.stop().await;
 }
 
+/// The same session, which once declared it, must not be told by a closed channel that the queue is not there.
+#[tokio::test]
+async fn a_deleted_queue_can_be_subscribed_again_and_costs_no_other_subscription() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let mut session = fixture.open().await;
+    let (gone, kept) = (fixture.queue("gone"), fixture.queue("kept"));
+    session.subscribe(&kept).await;
+    session.subscribe(&gone).await;
+    foreign_channel().await.queue_delete(name(&gone), QueueDeleteOptions::default()).await.unwrap();
+    assert!(matches!(session.next_item().await, Item::SubscriptionEnded(_)));
+    session.subscribe(&gone).await;
+    for queue in [&gone, &kept] {
+        session.publish(queue, "still here").await;
+        session.expect(&["still here"]).await;
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_queue_that_was_declared_otherwise_is_refused_and_costs_nobody_a_channel() {
     let gateway = Gateway::connected(Settings::default()).await;

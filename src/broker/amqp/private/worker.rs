@@ -88,7 +88,7 @@ impl Worker {
         let Parts { declarer, ids, .. } = &self.parts;
         let queue = match &source {
             Source::Queue(queue) => {
-                declarer.declare(queue).await?;
+                declarer.declare_again(queue).await?;
                 queue.name.clone()
             }
             Source::Topic(_) => {
