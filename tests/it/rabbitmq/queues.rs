@@ -174,3 +174,19 @@ async fn headers_as_large_as_a_publisher_may_send_arrive() {
     }
     gateway.stop().await;
 }
+
+/// RabbitMQ tries each place of each `#` in turn, on the channel that publishes, which many sessions share.
+#[tokio::test]
+async fn a_pattern_that_would_keep_the_publishers_busy_is_refused() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut careless, mut other) = (fixture.open().await, fixture.open().await);
+    let hashes = fixture.topic(&["#"; 6].join(".a."));
+    for ack in [AckMode::Auto, AckMode::Client] {
+        let (_, subscribe) = careless.start_subscribe(&hashes, ack, 1);
+        let outcome = subscribe.await;
+        assert!(matches!(&outcome, Err(Fault::Refused(text)) if text.contains("'#'")), "{outcome:?}");
+    }
+    other.publish(&fixture.topic(&["a"; 60].join(".")), "x").await;
+    gateway.stop().await;
+}
