@@ -16,7 +16,7 @@ use super::tasks::Tasks;
 use crate::session::Fault;
 
 /// Declares in flight at a time; those of one queue never overlap.
-const CHANNELS: usize = 4;
+pub(super) const CHANNELS: usize = 4;
 const WAITING_MAX: usize = 256;
 const OPERATIONS_PER_CHANNEL: u32 = 1_000;
 

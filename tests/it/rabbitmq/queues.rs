@@ -11,7 +11,7 @@ use stompgate::session::{AckMode, Fault, Publish, Verdict};
 use stompgate::stomp::Headers;
 
 use super::Gateway;
-use super::support::{eventually, foreign_channel};
+use super::support::{eventually, foreign_channel, variable};
 use crate::broker_contract::fixture::{body, token};
 
 fn name(queue: &Destination) -> lapin::types::ShortString {
@@ -188,5 +188,35 @@ async fn a_pattern_that_would_keep_the_publishers_busy_is_refused() {
         assert!(matches!(&outcome, Err(Fault::Refused(text)) if text.contains("'#'")), "{outcome:?}");
     }
     other.publish(&fixture.topic(&["a"; 60].join(".")), "x").await;
+    gateway.stop().await;
+}
+
+/// What a session needs to declare its queues is not for other sessions to use up.
+#[tokio::test]
+async fn sessions_that_take_all_channels_leave_publishing_to_queues_alone() {
+    let url = format!("{}?channel_max=16", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let gateway = Gateway::started(Settings { url, ..Settings::default() });
+    gateway.is_ready().await;
+    let fixture = gateway.fixture();
+    let mut sessions = Vec::new();
+    let refusal = loop {
+        let mut session = fixture.open().await;
+        let (_, subscribe) = session.start_subscribe(&fixture.queue("one"), AckMode::Auto, 1);
+        match subscribe.await {
+            Ok(()) => sessions.push(session),
+            Err(fault) => break fault,
+        }
+    };
+    assert!(matches!(&refusal, Fault::Refused(text) if text.contains("channel_max")), "{refusal:?}");
+    for number in 0..16 {
+        fixture.open().await.publish(&fixture.queue(&number.to_string()), "x").await;
+    }
+    // One that goes makes room for another.
+    sessions.pop().expect("some were let in").close();
+    let queue = fixture.queue("one");
+    eventually("there is room again", async || {
+        fixture.open().await.start_subscribe(&queue, AckMode::Auto, 1).1.await.is_ok()
+    })
+    .await;
     gateway.stop().await;
 }
