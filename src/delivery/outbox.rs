@@ -16,7 +16,8 @@ use crate::message::{Delivery, Message};
 /// Bounds of each outbox, and what happens beyond them.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Bytes of all messages that wait for one session. A larger message still passes when nothing else waits.
+    /// Bytes of all messages that wait for one session. A larger message still passes when nothing else waits. What the
+    /// back end wants to hear about is counted by itself, up to 64 times this.
     pub bytes_max: usize,
     pub messages_max: usize,
     /// Topics whose oldest messages are dropped when a client does not keep up; all others close its session.
@@ -47,9 +48,17 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct State {
     items: VecDeque<Item>,
-    /// Of the deliveries in `items`.
-    bytes: usize,
+    /// Of the deliveries in `items` that have no token.
+    free: Load,
+    /// Of those that have one.
+    owed: Load,
     phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    bytes: usize,
+    messages: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -83,6 +92,11 @@ pub enum Pushed {
 /// freed once it is empty: most sessions are idle most of the time.
 const IDLE_CAPACITY_MAX: usize = 8;
 
+/// A queue may hold a whole prefetch when a client subscribes, and all of it comes at once, however fast the client
+/// reads; given up for that, it would meet the same messages when it comes back. So deliveries with a token have this
+/// many times the bounds of the others: the default prefetch, of messages as large as the bound in bytes.
+const PREFETCH_PART: usize = 64;
+
 /// When the oldest messages are dropped, so many go that this part of each bound is free: a pass over the whole queue
 /// is then paid once for many pushes, not for each.
 const DROP_PART: usize = 8;
@@ -99,12 +113,12 @@ impl Outbox {
             return Pushed::Refused;
         }
         let has_room =
-            state.fits(size, &self.settings) || (self.may_drop(&delivery) && self.drop_oldest(&mut state, size));
+            state.fits(&delivery, &self.settings) || (self.may_drop(&delivery) && self.drop_oldest(&mut state, size));
         if !has_room {
             self.overflow(state);
             return Pushed::Refused;
         }
-        state.bytes += size;
+        state.load(&delivery).add(size);
         self.metrics.bytes().add(signed(size));
         self.append(state, Item::Delivery(delivery));
         Pushed::Queued
@@ -120,9 +134,9 @@ impl Outbox {
 
     pub fn pop(&self) -> Option<Item> {
         let mut state = self.lock();
-        let before = state.bytes;
+        let before = state.bytes();
         let item = state.pop();
-        self.metrics.bytes().sub(signed(before - state.bytes));
+        self.metrics.bytes().sub(signed(before - state.bytes()));
         state.free_if_drained();
         item
     }
@@ -130,9 +144,9 @@ impl Outbox {
     /// Pops up to `max` items at the cost of one lock.
     pub fn pop_many(&self, max: usize, popped: &mut Vec<Item>) {
         let mut state = self.lock();
-        let before = state.bytes;
+        let before = state.bytes();
         popped.extend(iter::from_fn(|| state.pop()).take(max));
-        self.metrics.bytes().sub(signed(before - state.bytes));
+        self.metrics.bytes().sub(signed(before - state.bytes()));
         state.free_if_drained();
     }
 
@@ -183,8 +197,7 @@ impl Outbox {
     fn drop_oldest(&self, state: &mut State, size: usize) -> bool {
         let Settings { bytes_max, messages_max, drop_oldest } = &*self.settings;
         let (bytes_goal, messages_goal) = (bytes_max - bytes_max / DROP_PART, messages_max - messages_max / DROP_PART);
-        let before = state.items.len();
-        let (mut bytes, mut messages) = (state.bytes, before);
+        let Load { mut bytes, mut messages } = state.free;
         let has_room =
             |bytes: usize, messages: usize| bytes == 0 || (bytes + size <= bytes_goal && messages < messages_goal);
         state.items.retain(|item| {
@@ -196,15 +209,16 @@ impl Outbox {
             messages -= 1;
             false
         });
-        self.metrics.dropped().inc_by((before - messages) as u64);
-        self.metrics.bytes().sub(signed(state.bytes - bytes));
-        state.bytes = bytes;
+        self.metrics.dropped().inc_by((state.free.messages - messages) as u64);
+        self.metrics.bytes().sub(signed(state.free.bytes - bytes));
+        state.free = Load { bytes, messages };
         has_room(bytes, messages)
     }
 
     fn clear(&self, mut state: MutexGuard<'_, State>) {
         let items = mem::take(&mut state.items);
-        self.metrics.bytes().sub(signed(mem::take(&mut state.bytes)));
+        self.metrics.bytes().sub(signed(state.bytes()));
+        (state.free, state.owed) = (Load::default(), Load::default());
         // The messages are freed without the lock.
         drop(state);
         drop(items);
@@ -223,8 +237,21 @@ impl Drop for Outbox {
 }
 
 impl State {
-    fn fits(&self, size: usize, settings: &Settings) -> bool {
-        self.bytes == 0 || (self.bytes + size <= settings.bytes_max && self.items.len() < settings.messages_max)
+    fn fits(&mut self, delivery: &Delivery, settings: &Settings) -> bool {
+        let part = if delivery.token.is_some() { PREFETCH_PART } else { 1 };
+        let (bytes_max, messages_max) =
+            (settings.bytes_max.saturating_mul(part), settings.messages_max.saturating_mul(part));
+        let Load { bytes, messages } = *self.load(delivery);
+        bytes == 0 || (bytes + delivery.message.size() <= bytes_max && messages < messages_max)
+    }
+
+    /// Where a delivery is counted.
+    const fn load(&mut self, delivery: &Delivery) -> &mut Load {
+        if delivery.token.is_some() { &mut self.owed } else { &mut self.free }
+    }
+
+    const fn bytes(&self) -> usize {
+        self.free.bytes + self.owed.bytes
     }
 
     fn pop(&mut self) -> Option<Item> {
@@ -233,7 +260,9 @@ impl State {
             return Some(Item::Overflowed);
         }
         let item = self.items.pop_front()?;
-        self.bytes -= item.size();
+        if let Item::Delivery(delivery) = &item {
+            self.load(delivery).remove(delivery.message.size());
+        }
         Some(item)
     }
 
@@ -244,12 +273,15 @@ impl State {
     }
 }
 
-impl Item {
-    fn size(&self) -> usize {
-        match self {
-            Self::Delivery(delivery) => delivery.message.size(),
-            Self::LinkLost | Self::Overflowed | Self::SubscriptionEnded(_) => 0,
-        }
+impl Load {
+    const fn add(&mut self, size: usize) {
+        self.bytes += size;
+        self.messages += 1;
+    }
+
+    const fn remove(&mut self, size: usize) {
+        self.bytes -= size;
+        self.messages -= 1;
     }
 }
 

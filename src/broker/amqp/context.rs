@@ -56,14 +56,18 @@ impl Context {
                 let login = format!(" for user '{}'", uri.authority.userinfo.username);
                 Fault::Refused(error.get_message().as_str().replace(&vhost, "").replace(&login, ""))
             }
-            ErrorKind::ChannelsLimitReached => Fault::Refused(
-                "RabbitMQ allows no more channels on the connection for queues (channel_max of RabbitMQ)".to_owned(),
-            ),
+            ErrorKind::ChannelsLimitReached => no_channel(),
             // A channel or connection that is gone, for a reason that was logged where it was noticed. The library's
             // kinds are not a closed set.
             _ => Fault::Unavailable,
         }
     }
+}
+
+/// Each session that consumes a queue has a channel.
+pub(super) fn no_channel() -> Fault {
+    let text = "RabbitMQ allows no more channels on the connection for queues (channel_max of RabbitMQ)";
+    Fault::Refused(text.to_owned())
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::tasks::Tasks;
 use crate::session::Fault;
 
 /// Declares in flight at a time; those of one queue never overlap.
-const CHANNELS: usize = 4;
+pub(super) const CHANNELS: usize = 4;
 const WAITING_MAX: usize = 256;
 const OPERATIONS_PER_CHANNEL: u32 = 1_000;
 
@@ -78,10 +78,14 @@ impl Declarer {
 
     /// A queue that outlives the session, unless the session has declared it already.
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), Fault> {
-        if !queue.is_declared() {
-            self.ask(&queue.name, Task::DeclareShared(queue.name.clone())).await?;
-            queue.is_declared.store(true, Ordering::Relaxed);
-        }
+        if queue.is_declared() { Ok(()) } else { self.declare_again(queue).await }
+    }
+
+    /// The same, whatever the session did before: somebody may have deleted the queue since. A publish would vanish
+    /// then, and is not held to more (D10); a consumer would cost the session its channel, and all others on it.
+    pub(super) async fn declare_again(&self, queue: &Queue) -> Result<(), Fault> {
+        self.ask(&queue.name, Task::DeclareShared(queue.name.clone())).await?;
+        queue.is_declared.store(true, Ordering::Relaxed);
         Ok(())
     }
 

@@ -61,7 +61,7 @@ impl Generation {
         let declarer = Declarer::start(context, tasks, private);
         let publishers = publishing::start(context, tasks, publish, &declarer);
         let feeds_started = Feeds::start(context, tasks, feeds, &ids).await?;
-        let parts = private::Parts { context: context.clone(), connection: private.clone(), declarer, ids };
+        let parts = private::Parts::new(context.clone(), private.clone(), declarer, ids);
         for (connection, role) in [(publish, Role::Publish), (feeds, Role::Feeds), (private, Role::Private)] {
             tasks.spawn(watch(context.clone(), connection.clone(), role, tasks.ended().clone()));
         }

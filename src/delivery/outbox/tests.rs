@@ -27,9 +27,16 @@ fn outbox(bytes_max: usize, messages_max: usize, drop_oldest: &[&str]) -> Outbox
     Outbox::new(Arc::new(settings), Metrics::new(&Registry::default()))
 }
 
+fn size(item: &Item) -> usize {
+    match item {
+        Item::Delivery(delivery) => delivery.message.size(),
+        Item::LinkLost | Item::Overflowed | Item::SubscriptionEnded(_) => 0,
+    }
+}
+
 /// Sizes of all that waits; 0 for an event.
 fn drain(outbox: &Outbox) -> Vec<usize> {
-    iter::from_fn(|| outbox.pop()).map(|it| it.size()).collect()
+    iter::from_fn(|| outbox.pop()).map(|it| size(&it)).collect()
 }
 
 #[derive(Debug, Default)]
@@ -53,11 +60,11 @@ fn what_is_pushed_is_popped_in_order() {
     }
     outbox.push_event(Item::LinkLost);
     assert_eq!(outbox.metrics.bytes().get(), 90);
-    assert_eq!(outbox.pop().map(|it| it.size()), Some(20));
+    assert_eq!(outbox.pop().map(|it| size(&it)), Some(20));
     assert_eq!(outbox.metrics.bytes().get(), 70);
     let mut popped = Vec::new();
     outbox.pop_many(2, &mut popped);
-    assert_eq!(popped.iter().map(Item::size).collect::<Vec<_>>(), [30, 40]);
+    assert_eq!(popped.iter().map(size).collect::<Vec<_>>(), [30, 40]);
     assert!(matches!(outbox.pop(), Some(Item::LinkLost)));
     assert!(outbox.pop().is_none());
     assert_eq!(outbox.metrics.bytes().get(), 0);
@@ -66,7 +73,7 @@ fn what_is_pushed_is_popped_in_order() {
 #[test]
 fn one_byte_over_the_bound_gives_the_session_up() {
     let outbox = outbox(100, 10, &[]);
-    assert_eq!(outbox.push(delivery("a", 60, TOKEN)), Pushed::Queued);
+    assert_eq!(outbox.push(delivery("a", 60, NO_TOKEN)), Pushed::Queued);
     assert_eq!(outbox.push(delivery("a", 40, NO_TOKEN)), Pushed::Queued);
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
@@ -114,9 +121,19 @@ fn only_messages_that_nobody_settles_are_dropped() {
     let outbox = outbox(10_000, 2, &["tick"]);
     outbox.push(delivery("tick", 20, TOKEN));
     outbox.push(delivery("tick", 21, NO_TOKEN));
-    assert_eq!(outbox.push(delivery("tick", 22, NO_TOKEN)), Pushed::Queued);
-    assert_eq!(outbox.push(delivery("tick", 23, TOKEN)), Pushed::Refused);
-    assert!(matches!(outbox.pop(), Some(Item::Overflowed)));
+    outbox.push(delivery("tick", 22, NO_TOKEN));
+    assert_eq!(outbox.push(delivery("tick", 23, NO_TOKEN)), Pushed::Queued);
+    assert_eq!(drain(&outbox), [20, 22, 23]);
+}
+
+#[test]
+fn what_is_to_be_settled_has_bounds_of_its_own_of_a_whole_prefetch() {
+    let outbox = outbox(100, 10, &[]);
+    (0..PREFETCH_PART).for_each(|_| assert_eq!(outbox.push(delivery("a", 100, TOKEN)), Pushed::Queued));
+    assert_eq!(outbox.push(delivery("a", 100, NO_TOKEN)), Pushed::Queued);
+    assert_eq!(outbox.metrics.bytes().get(), 6_500);
+    assert_eq!(outbox.push(delivery("a", 10, TOKEN)), Pushed::Refused);
+    assert_eq!((outbox.metrics.bytes().get(), outbox.metrics.overflowed().get()), (0, 1));
 }
 
 #[test]

@@ -47,6 +47,7 @@ macro_rules! for_each_case {
             queues: a_queue_name_may_hold_slashes_and_any_letters;
             queues: a_queue_and_a_topic_of_one_name_are_two_things;
             queues: two_consumers_of_one_session_compete_too;
+            queues: a_backlog_larger_than_the_send_buffer_reaches_its_consumer;
             settling: what_is_accepted_is_gone;
             settling: what_is_discarded_is_gone;
             settling: what_is_requeued_comes_again_before_what_is_younger;

@@ -152,3 +152,13 @@ pub(crate) async fn two_consumers_of_one_session_compete_too(fixture: Fixture) {
     assert_eq!(keys, [one, two]);
     reader.expect_nothing();
 }
+
+/// A consumer is given up to its prefetch at once, before any client could have read some of it.
+pub(crate) async fn a_backlog_larger_than_the_send_buffer_reaches_its_consumer(fixture: Fixture) {
+    let (mut sender, mut reader) = (fixture.open().await, fixture.open().await);
+    let bodies: Vec<_> = (0..64).map(|it| format!("{it} {}", "x".repeat(32 * 1024))).collect();
+    let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
+    sender.publish_all(&fixture.queue("a"), &bodies).await;
+    reader.subscribe(&fixture.queue("a")).await;
+    reader.expect(&bodies).await;
+}

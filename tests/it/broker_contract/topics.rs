@@ -90,7 +90,7 @@ pub(crate) async fn wildcards_in_a_published_topic_are_words_like_others(fixture
 
 pub(crate) async fn a_pattern_that_matches_in_many_ways_gets_it_once(fixture: Fixture) {
     check(&fixture, "#.m.#", &["m", "m.m.m", "a.m.b.m"], &["m", "m.m.m", "a.m.b.m"]).await;
-    check(&fixture, "#.#.#", &["o.n.c.e"], &["o.n.c.e"]).await;
+    check(&fixture, "#.#", &["o.n.c.e"], &["o.n.c.e"]).await;
 }
 
 pub(crate) async fn overlapping_subscriptions_of_one_session_each_get_it_once(fixture: Fixture) {

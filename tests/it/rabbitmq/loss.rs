@@ -137,6 +137,26 @@ async fn an_answer_that_does_not_come_in_time_is_a_fault() {
     gateway.stop().await;
 }
 
+/// RabbitMQ confirms each message by itself: one that it never confirms must not make the others wait in a line.
+#[tokio::test]
+async fn all_that_was_published_at_a_time_is_given_up_at_a_time() {
+    let proxy = Proxy::start(broker_address()).await;
+    let operation_timeout = Duration::from_millis(500);
+    let gateway = behind(&proxy, Settings { operation_timeout, publishers: 1, ..Settings::default() }).await;
+    let fixture = gateway.fixture();
+    let mut session = fixture.open().await;
+    session.publish(&fixture.topic("a"), "before").await;
+    proxy.fall_silent();
+    let begun = Instant::now();
+    let published: Vec<_> = (0..10).map(|_| session.start_publish(&fixture.topic("a"), "x")).collect();
+    for pending in published {
+        assert_eq!(pending.await, Err(Fault::TimedOut(500)));
+    }
+    assert!(begun.elapsed() < 4 * operation_timeout, "{:?}", begun.elapsed());
+    proxy.cut();
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn publishes_wait_while_rabbitmq_blocks_and_all_else_goes_on() {
     let proxy = Proxy::start(broker_address()).await;

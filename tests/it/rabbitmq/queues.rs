@@ -11,7 +11,7 @@ use stompgate::session::{AckMode, Fault, Publish, Verdict};
 use stompgate::stomp::Headers;
 
 use super::Gateway;
-use super::support::{eventually, foreign_channel};
+use super::support::{eventually, foreign_channel, variable};
 use crate::broker_contract::fixture::{body, token};
 
 fn name(queue: &Destination) -> lapin::types::ShortString {
@@ -48,6 +48,25 @@ async fn a_deleted_queue_ends_its_subscription_and_no_other() {
     session.unsubscribe(ended).await;
     session.publish(&kept, "still here").await;
     session.expect(&["still here"]).await;
+    gateway.stop().await;
+}
+
+/// The same session, which once declared it, must not be told by a closed channel that the queue is not there.
+#[tokio::test]
+async fn a_deleted_queue_can_be_subscribed_again_and_costs_no_other_subscription() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let mut session = fixture.open().await;
+    let (gone, kept) = (fixture.queue("gone"), fixture.queue("kept"));
+    session.subscribe(&kept).await;
+    session.subscribe(&gone).await;
+    foreign_channel().await.queue_delete(name(&gone), QueueDeleteOptions::default()).await.unwrap();
+    assert!(matches!(session.next_item().await, Item::SubscriptionEnded(_)));
+    session.subscribe(&gone).await;
+    for queue in [&gone, &kept] {
+        session.publish(queue, "still here").await;
+        session.expect(&["still here"]).await;
+    }
     gateway.stop().await;
 }
 
@@ -153,5 +172,51 @@ async fn headers_as_large_as_a_publisher_may_send_arrive() {
         let delivery = session.receive().await;
         assert_eq!(delivery.message.headers().get("large").map(str::len), Some(120_000));
     }
+    gateway.stop().await;
+}
+
+/// RabbitMQ tries each place of each `#` in turn, on the channel that publishes, which many sessions share.
+#[tokio::test]
+async fn a_pattern_that_would_keep_the_publishers_busy_is_refused() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut careless, mut other) = (fixture.open().await, fixture.open().await);
+    let hashes = fixture.topic(&["#"; 6].join(".a."));
+    for ack in [AckMode::Auto, AckMode::Client] {
+        let (_, subscribe) = careless.start_subscribe(&hashes, ack, 1);
+        let outcome = subscribe.await;
+        assert!(matches!(&outcome, Err(Fault::Refused(text)) if text.contains("'#'")), "{outcome:?}");
+    }
+    other.publish(&fixture.topic(&["a"; 60].join(".")), "x").await;
+    gateway.stop().await;
+}
+
+/// What a session needs to declare its queues is not for other sessions to use up.
+#[tokio::test]
+async fn sessions_that_take_all_channels_leave_publishing_to_queues_alone() {
+    let url = format!("{}?channel_max=16", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let gateway = Gateway::started(Settings { url, ..Settings::default() });
+    gateway.is_ready().await;
+    let fixture = gateway.fixture();
+    let mut sessions = Vec::new();
+    let refusal = loop {
+        let mut session = fixture.open().await;
+        let (_, subscribe) = session.start_subscribe(&fixture.queue("one"), AckMode::Auto, 1);
+        match subscribe.await {
+            Ok(()) => sessions.push(session),
+            Err(fault) => break fault,
+        }
+    };
+    assert!(matches!(&refusal, Fault::Refused(text) if text.contains("channel_max")), "{refusal:?}");
+    for number in 0..16 {
+        fixture.open().await.publish(&fixture.queue(&number.to_string()), "x").await;
+    }
+    // One that goes makes room for another.
+    sessions.pop().expect("some were let in").close();
+    let queue = fixture.queue("one");
+    eventually("there is room again", async || {
+        fixture.open().await.start_subscribe(&queue, AckMode::Auto, 1).1.await.is_ok()
+    })
+    .await;
     gateway.stop().await;
 }

@@ -20,6 +20,9 @@ use tokio::time::Instant;
 
 use crate::destination::Pattern;
 
+/// Patterns of one lane that may linger. A client can subscribe to a thousand others each second, and leave each at once.
+const LINGERING_MAX: usize = 1_000;
+
 /// The patterns of one lane. `W` is whoever waits for a bind.
 #[derive(Debug)]
 pub(super) struct Bindings<W> {
@@ -144,7 +147,7 @@ impl<W> Bindings<W> {
 
     /// The next thing to ask of the broker. Its answer has to be reported before the pattern is looked at again.
     pub(super) fn next_work(&mut self, now: Instant) -> Option<Work> {
-        while self.next_due().is_some_and(|until| until <= now) {
+        while self.next_due().is_some_and(|until| until <= now || self.due.len() > LINGERING_MAX) {
             let (_, pattern) = self.due.pop_first().expect("there is one that is due");
             let entry = self.entries.get_mut(&pattern).expect("a pattern is kept while it lingers");
             entry.state = State::Unbinding;

@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use lapin::Connection;
 use lapin::types::ShortString;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use self::ledger::{Ledger, Settlement};
 use self::worker::Worker;
 use super::context::Context;
-use super::declarer::{Declarer, Queue};
+use super::declarer::{self, Declarer, Queue};
 use super::ids::Ids;
 use super::tasks::Tasks;
 use crate::broker::Pending;
@@ -35,6 +35,18 @@ pub(super) struct Parts {
     pub(super) connection: Arc<Connection>,
     pub(super) declarer: Declarer,
     pub(super) ids: Arc<Ids>,
+    /// Channels that sessions may have.
+    pub(super) room: Arc<Semaphore>,
+}
+
+impl Parts {
+    pub(super) fn new(context: Arc<Context>, connection: Arc<Connection>, declarer: Declarer, ids: Arc<Ids>) -> Self {
+        // The channels that declare are on the same connection, whose channels are counted with the one of number 0. A
+        // declare that was refused may need another one before the last is closed.
+        let channels = usize::from(connection.configuration().channel_max());
+        let room = Arc::new(Semaphore::new(channels.saturating_sub(1 + 2 * declarer::CHANNELS)));
+        Self { context, connection, declarer, ids, room }
+    }
 }
 
 /// What is consumed.

@@ -10,11 +10,13 @@ use lapin::message::Delivery as AmqpDelivery;
 use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Consumer};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use tracing::warn;
 
 use super::ledger::{Scope, Settlement};
 use super::{Command, Done, Next, Parts, Shared, Source};
+use crate::broker::amqp::context::no_channel;
 use crate::broker::amqp::incoming;
 use crate::broker::amqp::metrics::Counted;
 use crate::delivery::{Item, Outbox};
@@ -29,9 +31,15 @@ pub(super) struct Worker {
     parts: Parts,
     shared: Arc<Shared>,
     outbox: Arc<Outbox>,
-    channel: Option<(Channel, Counted)>,
+    channel: Option<(Channel, Held)>,
     consumers: SelectAll<BoxStream<'static, Event>>,
     subscriptions: HashMap<SubscriptionKey, Subscription>,
+}
+
+/// Given back with the channel.
+struct Held {
+    _counted: Counted,
+    _room: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -88,7 +96,7 @@ impl Worker {
         let Parts { declarer, ids, .. } = &self.parts;
         let queue = match &source {
             Source::Queue(queue) => {
-                declarer.declare(queue).await?;
+                declarer.declare_again(queue).await?;
                 queue.name.clone()
             }
             Source::Topic(_) => {
@@ -218,15 +226,17 @@ impl Worker {
         if let Some((channel, _)) = &self.channel {
             return Ok(channel.clone());
         }
-        let Parts { context, connection, .. } = &self.parts;
+        let Parts { context, connection, room, .. } = &self.parts;
+        let room = room.clone().try_acquire_owned().map_err(|_| no_channel())?;
         let channel = context.answer(connection.create_channel()).await?;
-        self.channel = Some((channel.clone(), Counted::new(&context.metrics.private_channels)));
+        let held = Held { _counted: Counted::new(&context.metrics.private_channels), _room: room };
+        self.channel = Some((channel.clone(), held));
         Ok(channel)
     }
 
     /// RabbitMQ requeues what is unsettled.
     async fn close(mut self) {
-        let Some((channel, _counted)) = self.channel.take() else { return };
+        let Some((channel, _held)) = self.channel.take() else { return };
         if let Err(fault) = self.parts.context.answer(channel.close(200, "OK".into())).await {
             warn!(%fault, "the channel of a session was not closed in order");
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::stream::{FuturesUnordered, StreamExt};
 use lapin::{Confirmation, ConnectionStatus, PublisherConfirm};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
@@ -17,6 +17,7 @@ use crate::session::Fault;
 pub(super) struct Unconfirmed {
     pub(super) confirm: Result<PublisherConfirm, Fault>,
     pub(super) done: oneshot::Sender<Result<(), Fault>>,
+    pub(super) written: Instant,
     /// When it was written, if this one stands for its batch in the histogram.
     pub(super) observed_from: Option<Instant>,
     pub(super) in_flight: Option<Counted>,
@@ -31,9 +32,11 @@ pub(super) async fn run(
 ) {
     // The library keeps a confirm that is dropped for ever, so one that is late is awaited nevertheless.
     let mut late = FuturesUnordered::new();
+    // RabbitMQ was seen to block then: what was written before is given its time anew.
+    let mut blocked = None;
     loop {
         // Both are cancel-safe: what is not taken stays where it is.
-        let Unconfirmed { confirm, done, observed_from, in_flight, room } = tokio::select! {
+        let Unconfirmed { confirm, done, written, observed_from, in_flight, room } = tokio::select! {
             Some(_) = late.next(), if !late.is_empty() => continue,
             next = written.recv() => match next {
                 Some(next) => next,
@@ -42,7 +45,7 @@ pub(super) async fn run(
         };
         let outcome = match confirm {
             Ok(mut confirm) => {
-                let outcome = answer(&context, &connection, &mut confirm).await;
+                let outcome = answer(&context, &connection, &mut confirm, written, &mut blocked).await;
                 if matches!(outcome, Err(Fault::TimedOut(_))) {
                     late.push(confirm);
                 }
@@ -64,14 +67,22 @@ pub(super) async fn run(
     }
 }
 
-async fn answer(context: &Context, connection: &ConnectionStatus, confirm: &mut PublisherConfirm) -> Result<(), Fault> {
+/// The time of each message runs from when it was written, so that those before it do not add to it.
+async fn answer(
+    context: &Context,
+    connection: &ConnectionStatus,
+    confirm: &mut PublisherConfirm,
+    written: Instant,
+    blocked: &mut Option<Instant>,
+) -> Result<(), Fault> {
     loop {
-        match timeout(context.settings.operation_timeout, &mut *confirm).await {
+        let deadline = blocked.map_or(written, |it| written.max(it)) + context.settings.operation_timeout;
+        match timeout_at(deadline, &mut *confirm).await {
             Ok(Ok(Confirmation::Ack(_) | Confirmation::NotRequested)) => return Ok(()),
             Ok(Ok(Confirmation::Nack(_))) => return Err(Fault::Nacked),
             Ok(Err(error)) => return Err(context.fault(&error)),
             // RabbitMQ reads nothing from this connection now; publishes simply wait.
-            Err(_) if connection.blocked() => {}
+            Err(_) if connection.blocked() => *blocked = Some(Instant::now()),
             Err(_) => return Err(context.timed_out()),
         }
     }

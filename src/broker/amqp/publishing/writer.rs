@@ -142,12 +142,12 @@ impl Writer {
         outcomes: Vec<Result<PublisherConfirm, Fault>>,
         begun: Instant,
     ) {
-        let mut sample = Some(begun);
+        let (written, mut sample) = (Instant::now(), Some(begun));
         for (publish, confirm) in batch.into_iter().zip(outcomes) {
             let observed_from = if confirm.is_ok() { sample.take() } else { None };
             let in_flight = confirm.is_ok().then(|| Counted::new(&self.context.metrics.publishes_in_flight));
             let Outgoing { done, room, .. } = publish;
-            let unconfirmed = Unconfirmed { confirm, done, observed_from, in_flight, room };
+            let unconfirmed = Unconfirmed { confirm, done, written, observed_from, in_flight, room };
             // Fails only when everything ends; the senders that are dropped then say so.
             if self.written.send(unconfirmed).await.is_err() {
                 return;

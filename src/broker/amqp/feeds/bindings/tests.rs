@@ -164,3 +164,19 @@ fn a_failed_bind_is_forgotten_with_its_last_subscriber() {
     case.unsubscribe();
     assert!(case.knows_nothing());
 }
+
+#[test]
+fn more_than_may_linger_are_unbound_at_once_the_oldest_first() {
+    let mut case = Case::new();
+    let patterns: Vec<_> = (0..LINGERING_MAX + 2).map(|it| Pattern::new(&it.to_string())).collect();
+    for (waiter, pattern) in (0..).zip(&patterns) {
+        case.bindings.subscribe(pattern, waiter);
+        case.bindings.bound(pattern, case.now);
+    }
+    case.work();
+    for pattern in &patterns {
+        case.bindings.unsubscribe(pattern, case.now);
+        case.now += Duration::from_millis(1);
+    }
+    assert_eq!(case.work(), [Work::Unbind(Pattern::new("0")), Work::Unbind(Pattern::new("1"))]);
+}
