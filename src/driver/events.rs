@@ -57,7 +57,7 @@ impl Driver {
         if timer.poll(cx).is_ready() {
             return Poll::Ready(Event::Timeout);
         }
-        if self.ended.is_some() || self.transport.buffered() == 0 {
+        if self.ended.is_some() || !self.has_unwritten() {
             return Poll::Pending;
         }
         match self.transport.poll_flush(cx) {
@@ -65,6 +65,12 @@ impl Driver {
             Poll::Pending if self.is_write_blocked => Poll::Pending,
             Poll::Pending => Poll::Ready(Event::WriteBlocked),
         }
+    }
+
+    /// Whether something waits to be written, or was written and the session has not heard of it: the answer to a ping
+    /// takes along what waits.
+    fn has_unwritten(&self) -> bool {
+        self.transport.buffered() > 0 || self.is_write_blocked || !self.settle_when_written.is_empty()
     }
 
     /// Tells the session what happened.

@@ -343,3 +343,21 @@ async fn nothing_is_left_of_sessions_that_ended() {
     let closed = gateway.metric("stompgate_sessions_closed_total");
     assert_eq!(closed, 20.0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_answer_to_a_ping_took_along_is_written_and_settled() {
+    let session = session::Settings { prefetch_default: 1, ..session::Settings::default() };
+    let gateway = Gateway::with(session, delivery::Settings::default());
+    let mut client = gateway.subscribe("/queue/q").await;
+    let publisher = gateway.connect().await;
+    client.peer.stall(true);
+    publisher.send(&message("/queue/q", "1"));
+    publisher.send(&message("/queue/q", "2"));
+    // Long enough for the driver to find that the network takes nothing, and not for more.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.peer.resume_with(Inbound::Alive);
+    client.expect_body("1").await;
+    client.expect_body("2").await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(client.peer.closed(), None);
+}

@@ -45,12 +45,17 @@ pub fn pair() -> (Pipe, Peer) {
 }
 
 impl Pipe {
+    /// A sign of life may have been a ping, of which the answer takes along all that waits: as over WebSocket.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         self.shared.gateway.register(cx.waker());
-        match self.shared.lock().to_gateway.pop_front() {
-            Some(inbound) => Poll::Ready(inbound),
-            None => Poll::Pending,
+        let mut state = self.shared.lock();
+        let Some(inbound) = state.to_gateway.pop_front() else { return Poll::Pending };
+        if inbound == Inbound::Alive && !state.is_stalled {
+            state.to_peer.extend(self.queued.drain(..));
+            self.buffered = 0;
+            self.shared.peer.wake();
         }
+        Poll::Ready(inbound)
     }
 
     pub fn queue(&mut self, payload: Bytes) {
@@ -116,6 +121,15 @@ impl Peer {
     /// Stops or resumes reading.
     pub fn stall(&self, is_stalled: bool) {
         self.0.lock().is_stalled = is_stalled;
+        self.0.gateway.wake();
+    }
+
+    /// Resumes reading, and in the same moment something happens on the client's side.
+    pub fn resume_with(&self, inbound: Inbound) {
+        let mut state = self.0.lock();
+        state.is_stalled = false;
+        state.to_gateway.push_back(inbound);
+        drop(state);
         self.0.gateway.wake();
     }
 
