@@ -44,7 +44,8 @@ impl Driver {
         let has_room = self.transport.buffered() < WRITE_BUFFER_MAX;
         if has_room
             && self.ended.is_none()
-            && self.decoder.buffered() < self.context.limits.frame_bytes_max
+            // One byte more is what tells a frame that is too large from one that is not whole.
+            && self.decoder.buffered() <= self.context.limits.frame_bytes_max
             && let Poll::Ready(inbound) = self.transport.poll_receive(cx)
         {
             return Poll::Ready(Event::Inbound(inbound));

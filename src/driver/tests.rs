@@ -361,3 +361,17 @@ async fn what_the_answer_to_a_ping_took_along_is_written_and_settled() {
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(client.peer.closed(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_too_large_by_one_byte_is_refused_however_it_is_cut() {
+    let gateway = Gateway::new();
+    let mut client = gateway.connect().await;
+    let max = stomp::Limits::default().frame_bytes_max;
+    let frame = message("/topic/a", &"x".repeat(max));
+    client.send(&frame[..max]);
+    tokio::task::yield_now().await;
+    client.send(&frame[max..=max]);
+    let error = client.expect("ERROR").await;
+    assert_eq!(error.header("stompgate-error"), Some("limit_frame_bytes"));
+    client.expect_closed(1009).await;
+}
