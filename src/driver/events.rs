@@ -26,9 +26,13 @@ pub(super) enum Event {
 }
 
 impl Driver {
-    /// Answers of the broker come first: they free what the rest waits for. The flush comes last, so that all that is
+    /// Deadlines come first: what a client that never pauses sends must not hold them up. Then answers of the broker,
+    /// which free what the rest waits for. The flush comes last, so that all that is
     /// at hand goes out in one write; what may be at hand is bounded, so its turn does come.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Event> {
+        if timer.poll(cx).is_ready() {
+            return Poll::Ready(Event::Timeout);
+        }
         if let Some(opening) = &mut self.opening
             && let Poll::Ready(outcome) = opening.future.as_mut().poll(cx)
         {
@@ -54,9 +58,6 @@ impl Driver {
         let waiting = if has_room { self.outbox.poll_ready(cx) } else { self.outbox.poll_overflowed(cx) };
         if self.session.wants_deliveries() && waiting.is_ready() {
             return Poll::Ready(Event::Outbox);
-        }
-        if timer.poll(cx).is_ready() {
-            return Poll::Ready(Event::Timeout);
         }
         if self.ended.is_some() || !self.has_unwritten() {
             return Poll::Pending;

@@ -375,3 +375,19 @@ async fn a_frame_that_is_too_large_by_one_byte_is_refused_however_it_is_cut() {
     assert_eq!(error.header("stompgate-error"), Some("limit_frame_bytes"));
     client.expect_closed(1009).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_pauses_does_not_hold_up_its_deadlines() {
+    let gateway = Gateway::new();
+    let mut flooding = gateway.open();
+    tokio::task::yield_now().await;
+    let pieces = 10_000;
+    for _ in 0..pieces {
+        flooding.send("\n");
+    }
+    tokio::time::advance(Duration::from_secs(11)).await;
+    flooding.expect("ERROR").await;
+    flooding.expect_closed(1002).await;
+    let read = gateway.metric("stompgate_received_bytes_total");
+    assert!(read < f64::from(pieces), "{read} bytes were read after the deadline");
+}
