@@ -23,12 +23,13 @@ pub(super) enum Event {
     Outbox,
     Timeout,
     WriteBlocked,
+    WrittenInPart,
 }
 
 impl Driver {
     /// Deadlines come first: what a client that never pauses sends must not hold them up. Then answers of the broker,
-    /// which free what the rest waits for. The flush comes last, so that all that is
-    /// at hand goes out in one write; what may be at hand is bounded, so its turn does come.
+    /// which free what the rest waits for. The flush comes last, so that all that is at hand goes out in one write; what
+    /// may be at hand is bounded, so its turn does come.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Event> {
         if timer.poll(cx).is_ready() {
             return Poll::Ready(Event::Timeout);
@@ -62,8 +63,10 @@ impl Driver {
         if self.ended.is_some() || !self.has_unwritten() {
             return Poll::Pending;
         }
+        let before = self.transport.buffered();
         match self.transport.poll_flush(cx) {
             Poll::Ready(flushed) => Poll::Ready(Event::Flushed(flushed)),
+            Poll::Pending if self.transport.buffered() < before => Poll::Ready(Event::WrittenInPart),
             Poll::Pending if self.is_write_blocked => Poll::Pending,
             Poll::Pending => Poll::Ready(Event::WriteBlocked),
         }
@@ -105,6 +108,10 @@ impl Driver {
             Event::WriteBlocked => {
                 self.is_write_blocked = true;
                 self.handle(Input::WriteBlocked);
+            }
+            Event::WrittenInPart => {
+                self.is_write_blocked = true;
+                self.handle(Input::WrittenInPart);
             }
         }
     }

@@ -391,3 +391,23 @@ async fn a_client_that_never_pauses_does_not_hold_up_its_deadlines() {
     let read = gateway.metric("stompgate_received_bytes_total");
     assert!(read < f64::from(pieces), "{read} bytes were read after the deadline");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_is_kept() {
+    let gateway = Gateway::new();
+    let mut slow = gateway.subscribe("/topic/a").await;
+    let publisher = gateway.connect().await;
+    slow.peer.stall(true);
+    let bodies: Vec<String> = (0..10).map(|i| i.to_string()).collect();
+    for body in &bodies {
+        publisher.send(&message("/topic/a", body));
+    }
+    for body in &bodies {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        // It goes on sending, so that silence is not what ends it.
+        slow.send("\n");
+        slow.peer.read_one();
+        slow.expect_body(body).await;
+    }
+    assert_eq!(slow.peer.closed(), None);
+}
