@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::task::AtomicWaker;
+use tokio::task::coop;
 
 use super::{Closing, Gone, Inbound};
 
@@ -50,8 +51,11 @@ impl Pipe {
     /// A sign of life may have been a ping, of which the answer takes along all that waits: as over WebSocket.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         self.shared.gateway.register(cx.waker());
+        // A socket takes part in tokio's budget, too: a driver that is flooded has to yield.
+        let budget = ready!(coop::poll_proceed(cx));
         let mut state = self.shared.lock();
         let Some(inbound) = state.to_gateway.pop_front() else { return Poll::Pending };
+        budget.made_progress();
         if inbound == Inbound::Alive && !state.is_stalled {
             state.to_peer.extend(self.queued.drain(..));
             self.buffered = 0;
