@@ -11,7 +11,7 @@ use super::{Driver, InFlight, WRITE_BUFFER_MAX};
 use crate::broker::Link;
 use crate::delivery::Item;
 use crate::ident::{OpId, Principal};
-use crate::session::{Answer, Fault, Input};
+use crate::session::{Answer, CloseReason, Fault, Input};
 use crate::transport::{Gone, Inbound};
 
 pub(super) enum Event {
@@ -21,6 +21,7 @@ pub(super) enum Event {
     Inbound(Inbound),
     Opened(OpId, Result<(Link, Option<Principal>), Fault>),
     Outbox,
+    Stop,
     Timeout,
     WriteBlocked,
     WrittenInPart,
@@ -104,6 +105,8 @@ impl Driver {
                 self.handle(Input::Done { op, outcome });
             }
             Event::Outbox => self.deliver(),
+            // What is pending is not waited for any more.
+            Event::Stop => self.closed = Some(CloseReason::Draining),
             Event::Timeout => self.timeout(),
             Event::WriteBlocked => {
                 self.is_write_blocked = true;

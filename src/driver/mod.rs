@@ -125,7 +125,7 @@ impl Driver {
     /// future holds progress that would be lost when another one is ready first.
     async fn drive(mut self) -> (Transport, CloseReason) {
         let context = Arc::clone(&self.context);
-        let mut draining = pin!(context.lifecycle.draining().cancelled());
+        let mut told_to_end = pin!(context.lifecycle.draining().cancelled());
         let mut is_draining = false;
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
         let reason = loop {
@@ -135,9 +135,11 @@ impl Driver {
             }
             self.arm(timer.as_mut());
             let event = std::future::poll_fn(|cx| {
-                if !is_draining && draining.as_mut().poll(cx).is_ready() {
+                if told_to_end.as_mut().poll(cx).is_ready() {
+                    let event = if is_draining { events::Event::Stop } else { events::Event::Drain };
                     is_draining = true;
-                    return std::task::Poll::Ready(events::Event::Drain);
+                    told_to_end.set(context.lifecycle.stopping().cancelled());
+                    return std::task::Poll::Ready(event);
                 }
                 self.poll_event(cx, timer.as_mut())
             })

@@ -411,3 +411,14 @@ async fn a_client_that_reads_slowly_is_kept() {
     }
     assert_eq!(slow.peer.closed(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_a_session_at_once() {
+    let gateway = Gateway::new();
+    let mut client = gateway.connect().await;
+    let before = Instant::now();
+    gateway.context.lifecycle.stop();
+    client.expect_closed(1012).await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    gateway.empty().await;
+}
