@@ -422,3 +422,17 @@ async fn a_stop_ends_a_session_at_once() {
     assert_eq!(before.elapsed(), Duration::ZERO);
     gateway.empty().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_dropped_is_no_longer_counted() {
+    let gateway = Gateway::new();
+    let (pipe, peer) = pair();
+    let admission = gateway.registry.admit().unwrap();
+    let mut driver = Box::pin(run(Arc::clone(&gateway.context), Transport::Memory(pipe), admission));
+    peer.send_text("CONNECT\naccept-version:1.2\n\n\0SUBSCRIBE\nid:s\ndestination:/topic/a\n\n\0");
+    // What becomes of a task that panics: its future is dropped where it is.
+    tokio::time::timeout(Duration::from_secs(1), driver.as_mut()).await.unwrap_err();
+    assert_eq!(gateway.metric("stompgate_subscriptions"), 1.0);
+    drop(driver);
+    gateway.empty().await;
+}
