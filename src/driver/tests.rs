@@ -436,3 +436,29 @@ async fn a_session_that_is_dropped_is_no_longer_counted() {
     drop(driver);
     gateway.empty().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_left_is_not_kept_for_a_broker_that_does_not_answer() {
+    async fn check(last: &str) {
+        let gateway = Gateway::new();
+        let (pipe, peer) = pair();
+        let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
+        driver.decoder.feed(b"CONNECT\naccept-version:1.2\n\n\0");
+        driver.carry_on();
+        let opened = driver.opening.take().expect("CONNECT asks for a link").op;
+        let outcome = Ok(session::Answer::Opened { principal: None });
+        driver.handle(Input::Done { op: opened, outcome });
+        let (_broker, pending) = tokio::sync::oneshot::channel();
+        driver.decoder.feed(message("/topic/a", "1").as_bytes());
+        driver.carry_out();
+        driver.carry_on();
+        driver.in_flight[0].pending = Pending::Waiting(pending);
+        peer.send_text(last);
+        peer.send(Inbound::Gone);
+        let (_, reason) = tokio::time::timeout(Duration::from_secs(3_600), driver.drive()).await.expect(last);
+        assert_eq!(reason, CloseReason::Gone);
+    }
+    check("").await;
+    check("DISCONNECT\nreceipt:d\n\n\0").await;
+    check("SUBSCRIBE\nid:s\ndestination:/topic/a\n\n\0").await;
+}
