@@ -11,6 +11,8 @@ use crate::telemetry;
 use crate::transport::Inbound;
 use crate::transport::memory::{Peer, pair};
 
+mod limits;
+
 /// A gateway without a network.
 struct Gateway {
     context: Arc<Context>,
@@ -29,8 +31,12 @@ impl Gateway {
     }
 
     fn with(session: session::Settings, outbox: delivery::Settings) -> Self {
+        Self::with_broker(session, outbox, memory::Settings::default())
+    }
+
+    fn with_broker(session: session::Settings, outbox: delivery::Settings, broker: memory::Settings) -> Self {
         let metrics = telemetry::Registry::default();
-        let broker = memory::Broker::new(memory::Settings::default(), memory::Metrics::new(&metrics));
+        let broker = memory::Broker::new(broker, memory::Metrics::new(&metrics));
         let context = Context {
             authenticator: Authenticator::Open,
             broker: Broker::Memory(broker),
@@ -73,6 +79,14 @@ impl Gateway {
         let families = self.metrics.gather();
         let family = families.iter().find(|it| it.name() == name).expect("a metric of that name");
         family.get_metric().iter().map(|it| it.get_gauge().get_value() + it.get_counter().get_value()).sum()
+    }
+
+    /// How many sessions ended for that reason.
+    fn closed(&self, reason: &str) -> f64 {
+        let families = self.metrics.gather();
+        let family = families.iter().find(|it| it.name() == "stompgate_sessions_closed_total").unwrap();
+        let metric = family.get_metric().iter().find(|it| it.get_label()[0].value() == reason);
+        metric.unwrap_or_else(|| panic!("no label {reason}")).get_counter().get_value()
     }
 
     /// Waits until every session is over.
