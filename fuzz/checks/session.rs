@@ -69,8 +69,11 @@ impl World {
             11 => self.pass(Duration::from_secs(u64::from(detail) / 4)),
             12 => self.time_comes(),
             13 => self.input(Input::Alive),
-            14 if detail.is_multiple_of(2) => self.input(Input::WriteBlocked),
-            14 => self.input(Input::Written),
+            14 => self.input(match detail % 3 {
+                0 => Input::WriteBlocked,
+                1 => Input::Written,
+                _ => Input::WrittenInPart,
+            }),
             _ => self.rare(detail),
         }
     }

@@ -115,8 +115,14 @@ fn flatten(path: String, value: Value, file_name: &str, into: &mut BTreeMap<Stri
 
 fn unreadable(origin: &str, error: &ConfigError) -> Fault {
     let problem = match error {
-        ConfigError::FileParse { cause, .. } => format!("is not TOML: {}", cause.to_string().trim_end()),
+        ConfigError::FileParse { cause, .. } => format!("is not TOML: {}", without_quotation(&cause.to_string())),
         other => format!("can't be read: {other}"),
     };
     Fault { origin: origin.to_owned(), key: String::new(), problem }
+}
+
+/// The crate quotes the line at fault, which may hold a secret; its number is told as well.
+fn without_quotation(error: &str) -> String {
+    let is_quoted = |it: &&str| it.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit()).starts_with('|');
+    error.lines().filter(|it| !is_quoted(it)).collect::<Vec<_>>().join(": ")
 }

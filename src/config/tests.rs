@@ -122,6 +122,13 @@ fn a_file_that_cannot_be_read_does_not_hide_what_else_is_wrong() {
 }
 
 #[test]
+fn a_line_that_is_no_toml_is_not_quoted() {
+    let all = faults("[broker.amqp]\nurl = \"amqp://ann:secret@host\nconnection_name = \"x\"\n", []);
+    assert!(all[0].starts_with("FILE: is not TOML: TOML parse error at line 2, column "), "{}", all[0]);
+    assert!(!all[0].contains("secret") && !all[0].contains('\n'), "{}", all[0]);
+}
+
+#[test]
 fn keys_that_contradict_each_other_are_faults() {
     let same = [("STOMPGATE__HTTP__LISTEN", "0.0.0.0:9000")];
     assert!(faults("", same)[0].contains("http.listen is the same as admin.listen"));

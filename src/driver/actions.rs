@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{Driver, InFlight, Opening, WRITE_BUFFER_MAX};
 use crate::broker::{LinkRequest, Pending};
 use crate::ident::{OpId, Principal};
-use crate::session::{Action, Credentials, Fault, Input, Verdict};
+use crate::session::{Action, Credentials, Fault, Input, Phase, Verdict};
 
 impl Driver {
     /// Reads frames and carries out what follows from them, until something has to be waited for.
@@ -15,7 +15,7 @@ impl Driver {
         loop {
             self.carry_out();
             let has_room = self.ended.is_some() || self.transport.buffered() < WRITE_BUFFER_MAX;
-            if self.closed.is_some() || !has_room || !self.session.wants_frames() {
+            if self.closed.is_some() || !has_room || !(self.session.wants_frames() || self.is_abandoned()) {
                 break;
             }
             let input = match self.decoder.next_frame() {
@@ -32,6 +32,13 @@ impl Driver {
             self.handle(input);
         }
         self.count();
+    }
+
+    /// The client is gone and has left nothing that could still take effect: what is pending at the broker need not be
+    /// waited for, and it may take for ever while a broker blocks publishers.
+    fn is_abandoned(&self) -> bool {
+        let has_frames = self.session.phase() != Phase::Closing && self.decoder.buffered() > 0;
+        matches!(self.ended, Some(Input::Gone)) && !has_frames
     }
 
     pub(super) fn handle(&mut self, input: Input) {

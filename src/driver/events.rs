@@ -11,7 +11,7 @@ use super::{Driver, InFlight, WRITE_BUFFER_MAX};
 use crate::broker::Link;
 use crate::delivery::Item;
 use crate::ident::{OpId, Principal};
-use crate::session::{Answer, Fault, Input};
+use crate::session::{Answer, CloseReason, Fault, Input};
 use crate::transport::{Gone, Inbound};
 
 pub(super) enum Event {
@@ -21,14 +21,20 @@ pub(super) enum Event {
     Inbound(Inbound),
     Opened(OpId, Result<(Link, Option<Principal>), Fault>),
     Outbox,
+    Stop,
     Timeout,
     WriteBlocked,
+    WrittenInPart,
 }
 
 impl Driver {
-    /// Answers of the broker come first: they free what the rest waits for. The flush comes last, so that all that is
-    /// at hand goes out in one write; what may be at hand is bounded, so its turn does come.
+    /// Deadlines come first: what a client that never pauses sends must not hold them up. Then answers of the broker,
+    /// which free what the rest waits for. The flush comes last, so that all that is at hand goes out in one write; what
+    /// may be at hand is bounded, so its turn does come.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Event> {
+        if timer.poll(cx).is_ready() {
+            return Poll::Ready(Event::Timeout);
+        }
         if let Some(opening) = &mut self.opening
             && let Poll::Ready(outcome) = opening.future.as_mut().poll(cx)
         {
@@ -44,7 +50,8 @@ impl Driver {
         let has_room = self.transport.buffered() < WRITE_BUFFER_MAX;
         if has_room
             && self.ended.is_none()
-            && self.decoder.buffered() < self.context.limits.frame_bytes_max
+            // One byte more is what tells a frame that is too large from one that is not whole.
+            && self.decoder.buffered() <= self.context.limits.frame_bytes_max
             && let Poll::Ready(inbound) = self.transport.poll_receive(cx)
         {
             return Poll::Ready(Event::Inbound(inbound));
@@ -54,17 +61,22 @@ impl Driver {
         if self.session.wants_deliveries() && waiting.is_ready() {
             return Poll::Ready(Event::Outbox);
         }
-        if timer.poll(cx).is_ready() {
-            return Poll::Ready(Event::Timeout);
-        }
-        if self.ended.is_some() || self.transport.buffered() == 0 {
+        if self.ended.is_some() || !self.has_unwritten() {
             return Poll::Pending;
         }
+        let before = self.transport.buffered();
         match self.transport.poll_flush(cx) {
             Poll::Ready(flushed) => Poll::Ready(Event::Flushed(flushed)),
+            Poll::Pending if self.transport.buffered() < before => Poll::Ready(Event::WrittenInPart),
             Poll::Pending if self.is_write_blocked => Poll::Pending,
             Poll::Pending => Poll::Ready(Event::WriteBlocked),
         }
+    }
+
+    /// Whether something waits to be written, or was written and the session has not heard of it: the answer to a ping
+    /// takes along what waits.
+    fn has_unwritten(&self) -> bool {
+        self.transport.buffered() > 0 || self.is_write_blocked || !self.settle_when_written.is_empty()
     }
 
     /// Tells the session what happened.
@@ -93,10 +105,16 @@ impl Driver {
                 self.handle(Input::Done { op, outcome });
             }
             Event::Outbox => self.deliver(),
+            // What is pending is not waited for any more.
+            Event::Stop => self.closed = Some(CloseReason::Draining),
             Event::Timeout => self.timeout(),
             Event::WriteBlocked => {
                 self.is_write_blocked = true;
                 self.handle(Input::WriteBlocked);
+            }
+            Event::WrittenInPart => {
+                self.is_write_blocked = true;
+                self.handle(Input::WrittenInPart);
             }
         }
     }

@@ -91,7 +91,9 @@ struct InFlight {
     published: Option<Instant>,
 }
 
+/// Dropped with its driver, also when the task of that panics: the gauges stay exact.
 struct Counted {
+    context: Arc<Context>,
     phase: Phase,
     subscriptions: usize,
 }
@@ -101,7 +103,7 @@ impl Driver {
         let id = SessionId::from_random(rand::random());
         let session = Session::new(id, Arc::clone(&context.session), Instant::now().into_std());
         let outbox = Outbox::new(Arc::clone(&context.outbox), context.outbox_metrics.clone());
-        context.metrics.sessions(Phase::Connecting).inc();
+        let counted = Counted::new(Arc::clone(&context));
         Self {
             decoder: Decoder::new(context.limits),
             context,
@@ -117,7 +119,7 @@ impl Driver {
             is_write_blocked: false,
             drain_at: None,
             closed: None,
-            counted: Counted { phase: Phase::Connecting, subscriptions: 0 },
+            counted,
         }
     }
 
@@ -125,7 +127,7 @@ impl Driver {
     /// future holds progress that would be lost when another one is ready first.
     async fn drive(mut self) -> (Transport, CloseReason) {
         let context = Arc::clone(&self.context);
-        let mut draining = pin!(context.lifecycle.draining().cancelled());
+        let mut told_to_end = pin!(context.lifecycle.draining().cancelled());
         let mut is_draining = false;
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
         let reason = loop {
@@ -135,9 +137,11 @@ impl Driver {
             }
             self.arm(timer.as_mut());
             let event = std::future::poll_fn(|cx| {
-                if !is_draining && draining.as_mut().poll(cx).is_ready() {
+                if told_to_end.as_mut().poll(cx).is_ready() {
+                    let event = if is_draining { events::Event::Stop } else { events::Event::Drain };
                     is_draining = true;
-                    return std::task::Poll::Ready(events::Event::Drain);
+                    told_to_end.set(context.lifecycle.stopping().cancelled());
+                    return std::task::Poll::Ready(event);
                 }
                 self.poll_event(cx, timer.as_mut())
             })
@@ -145,6 +149,7 @@ impl Driver {
             self.take(event);
         };
         self.finish(&reason);
+        drop(self.counted);
         (self.transport, reason)
     }
 
@@ -165,9 +170,6 @@ impl Driver {
         if let Some(link) = self.link.take() {
             link.close();
         }
-        self.count();
-        self.context.metrics.sessions(self.counted.phase).dec();
-        self.context.metrics.subscriptions.sub(gauge(self.counted.subscriptions));
         let closing = reason.closing();
         self.context.metrics.closed(closing.label);
         let (session, reason) = (self.id, closing.label);
@@ -181,17 +183,34 @@ impl Driver {
 
     /// Brings the gauges up to date.
     fn count(&mut self) {
-        let (phase, subscriptions) = (self.session.phase(), self.session.subscriptions());
-        if phase != self.counted.phase {
-            self.context.metrics.sessions(self.counted.phase).dec();
-            self.context.metrics.sessions(phase).inc();
-            self.counted.phase = phase;
+        self.counted.set(self.session.phase(), self.session.subscriptions());
+    }
+}
+
+impl Counted {
+    fn new(context: Arc<Context>) -> Self {
+        context.metrics.sessions(Phase::Connecting).inc();
+        Self { context, phase: Phase::Connecting, subscriptions: 0 }
+    }
+
+    fn set(&mut self, phase: Phase, subscriptions: usize) {
+        let metrics = &self.context.metrics;
+        if phase != self.phase {
+            metrics.sessions(self.phase).dec();
+            metrics.sessions(phase).inc();
+            self.phase = phase;
         }
-        if subscriptions != self.counted.subscriptions {
-            let (before, now) = (gauge(self.counted.subscriptions), gauge(subscriptions));
-            self.context.metrics.subscriptions.add(now - before);
-            self.counted.subscriptions = subscriptions;
+        if subscriptions != self.subscriptions {
+            metrics.subscriptions.add(gauge(subscriptions) - gauge(self.subscriptions));
+            self.subscriptions = subscriptions;
         }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.set(self.phase, 0);
+        self.context.metrics.sessions(self.phase).dec();
     }
 }
 

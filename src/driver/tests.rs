@@ -11,6 +11,8 @@ use crate::telemetry;
 use crate::transport::Inbound;
 use crate::transport::memory::{Peer, pair};
 
+mod limits;
+
 /// A gateway without a network.
 struct Gateway {
     context: Arc<Context>,
@@ -29,8 +31,12 @@ impl Gateway {
     }
 
     fn with(session: session::Settings, outbox: delivery::Settings) -> Self {
+        Self::with_broker(session, outbox, memory::Settings::default())
+    }
+
+    fn with_broker(session: session::Settings, outbox: delivery::Settings, broker: memory::Settings) -> Self {
         let metrics = telemetry::Registry::default();
-        let broker = memory::Broker::new(memory::Settings::default(), memory::Metrics::new(&metrics));
+        let broker = memory::Broker::new(broker, memory::Metrics::new(&metrics));
         let context = Context {
             authenticator: Authenticator::Open,
             broker: Broker::Memory(broker),
@@ -73,6 +79,14 @@ impl Gateway {
         let families = self.metrics.gather();
         let family = families.iter().find(|it| it.name() == name).expect("a metric of that name");
         family.get_metric().iter().map(|it| it.get_gauge().get_value() + it.get_counter().get_value()).sum()
+    }
+
+    /// How many sessions ended for that reason.
+    fn closed(&self, reason: &str) -> f64 {
+        let families = self.metrics.gather();
+        let family = families.iter().find(|it| it.name() == "stompgate_sessions_closed_total").unwrap();
+        let metric = family.get_metric().iter().find(|it| it.get_label()[0].value() == reason);
+        metric.unwrap_or_else(|| panic!("no label {reason}")).get_counter().get_value()
     }
 
     /// Waits until every session is over.
@@ -120,6 +134,11 @@ impl Client {
         while self.next().await.is_some() {}
         assert_eq!(self.peer.closed().map(|(code, _)| code), Some(code));
     }
+}
+
+/// The clock moves on, and the drivers do what there is to do meanwhile.
+async fn pass(time: Duration) {
+    tokio::time::timeout(time, std::future::pending::<()>()).await.unwrap_err();
 }
 
 /// A SEND of that body without a receipt.
@@ -342,4 +361,123 @@ async fn nothing_is_left_of_sessions_that_ended() {
     gateway.empty().await;
     let closed = gateway.metric("stompgate_sessions_closed_total");
     assert_eq!(closed, 20.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_answer_to_a_ping_took_along_is_written_and_settled() {
+    let session = session::Settings { prefetch_default: 1, ..session::Settings::default() };
+    let gateway = Gateway::with(session, delivery::Settings::default());
+    let mut client = gateway.subscribe("/queue/q").await;
+    let publisher = gateway.connect().await;
+    client.peer.stall(true);
+    publisher.send(&message("/queue/q", "1"));
+    publisher.send(&message("/queue/q", "2"));
+    // Long enough for the driver to find that the network takes nothing, and not for more.
+    pass(Duration::from_secs(1)).await;
+    client.peer.resume_with(Inbound::Alive);
+    client.expect_body("1").await;
+    client.expect_body("2").await;
+    pass(Duration::from_secs(20)).await;
+    assert_eq!(client.peer.closed(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_too_large_by_one_byte_is_refused_however_it_is_cut() {
+    let gateway = Gateway::new();
+    let mut client = gateway.connect().await;
+    let max = stomp::Limits::default().frame_bytes_max;
+    let frame = message("/topic/a", &"x".repeat(max));
+    client.send(&frame[..max]);
+    tokio::task::yield_now().await;
+    client.send(&frame[max..=max]);
+    let error = client.expect("ERROR").await;
+    assert_eq!(error.header("stompgate-error"), Some("limit_frame_bytes"));
+    client.expect_closed(1009).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_pauses_does_not_hold_up_its_deadlines() {
+    let gateway = Gateway::new();
+    let mut flooding = gateway.open();
+    tokio::task::yield_now().await;
+    let pieces = 100_000;
+    for _ in 0..pieces {
+        flooding.send("\n");
+    }
+    tokio::time::advance(Duration::from_secs(11)).await;
+    flooding.expect("ERROR").await;
+    flooding.expect_closed(1002).await;
+    let read = gateway.metric("stompgate_received_bytes_total");
+    assert!(read < f64::from(pieces), "{read} bytes were read after the deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_is_kept() {
+    let gateway = Gateway::new();
+    let mut slow = gateway.subscribe("/topic/a").await;
+    let publisher = gateway.connect().await;
+    slow.peer.stall(true);
+    let bodies: Vec<String> = (0..10).map(|i| i.to_string()).collect();
+    for body in &bodies {
+        publisher.send(&message("/topic/a", body));
+    }
+    for body in &bodies {
+        pass(Duration::from_secs(9)).await;
+        // It goes on sending, so that silence is not what ends it.
+        slow.send("\n");
+        slow.peer.read_one();
+        slow.expect_body(body).await;
+    }
+    assert_eq!(slow.peer.closed(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_a_session_at_once() {
+    let gateway = Gateway::new();
+    let mut client = gateway.connect().await;
+    let before = Instant::now();
+    gateway.context.lifecycle.stop();
+    client.expect_closed(1012).await;
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    gateway.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_dropped_is_no_longer_counted() {
+    let gateway = Gateway::new();
+    let (pipe, peer) = pair();
+    let admission = gateway.registry.admit().unwrap();
+    let mut driver = Box::pin(run(Arc::clone(&gateway.context), Transport::Memory(pipe), admission));
+    peer.send_text("CONNECT\naccept-version:1.2\n\n\0SUBSCRIBE\nid:s\ndestination:/topic/a\n\n\0");
+    // What becomes of a task that panics: its future is dropped where it is.
+    tokio::time::timeout(Duration::from_secs(1), driver.as_mut()).await.unwrap_err();
+    assert_eq!(gateway.metric("stompgate_subscriptions"), 1.0);
+    drop(driver);
+    gateway.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_left_is_not_kept_for_a_broker_that_does_not_answer() {
+    async fn check(last: &str) {
+        let gateway = Gateway::new();
+        let (pipe, peer) = pair();
+        let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
+        driver.decoder.feed(b"CONNECT\naccept-version:1.2\n\n\0");
+        driver.carry_on();
+        let opened = driver.opening.take().expect("CONNECT asks for a link").op;
+        let outcome = Ok(session::Answer::Opened { principal: None });
+        driver.handle(Input::Done { op: opened, outcome });
+        let (_broker, pending) = tokio::sync::oneshot::channel();
+        driver.decoder.feed(message("/topic/a", "1").as_bytes());
+        driver.carry_out();
+        driver.carry_on();
+        driver.in_flight[0].pending = Pending::Waiting(pending);
+        peer.send_text(last);
+        peer.send(Inbound::Gone);
+        let (_, reason) = tokio::time::timeout(Duration::from_secs(3_600), driver.drive()).await.expect(last);
+        assert_eq!(reason, CloseReason::Gone);
+    }
+    check("").await;
+    check("DISCONNECT\nreceipt:d\n\n\0").await;
+    check("SUBSCRIBE\nid:s\ndestination:/topic/a\n\n\0").await;
 }

@@ -145,7 +145,7 @@ impl Connected {
         if let Some(id) = transaction {
             return self.transactions.keep(&id, Kept { work: Work::Publish(publish), receipt }, &core.settings);
         }
-        let (op, bytes) = (core.next_op(), publish.size());
+        let (op, bytes) = (core.next_op(), publish.size() + receipt.as_ref().map_or(0, |it| it.len()));
         core.act(Action::Publish { op, publish });
         self.in_flight.push(op, Then::Sent { receipt, bytes });
         Ok(())

@@ -48,6 +48,8 @@ pub enum Input {
     WriteBlocked,
     /// All bytes were handed to the network.
     Written,
+    /// Some bytes were handed to the network, and others still wait.
+    WrittenInPart,
 }
 
 /// Why an action could not be done, or what came of it.

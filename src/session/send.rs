@@ -32,8 +32,11 @@ pub(super) fn publish(
     }
     check_expiration(frame.header("expiration"))?;
     let reply_to = reply_to(frame.header("reply-to"), subscriptions, settings)?;
-    let is_own =
-        |name: &str| OWN.contains(&name) || name.starts_with(OWN_PREFIX) || (name == "reply-to" && reply_to.is_some());
+    let is_own = |name: &str| {
+        // Clients such as stomp.js cut blanks off a name, so with blanks it would pass for the gateway's own.
+        let plain = name.trim_matches(|it: char| it.is_whitespace() || it == '\u{FEFF}');
+        OWN.contains(&plain) || plain.starts_with(OWN_PREFIX) || (name == "reply-to" && reply_to.is_some())
+    };
     let headers = frame.headers.iter().filter(|(name, _)| !is_own(name)).collect::<Headers>();
     Ok(Publish { destination, headers, body: frame.body, reply_to })
 }

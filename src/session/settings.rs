@@ -26,7 +26,7 @@ pub struct Settings {
     pub publish_bytes_in_flight_max: usize,
     pub subscriptions_max: usize,
     pub transactions_max: usize,
-    /// Bytes of all SENDs of one transaction.
+    /// Bytes of all SENDs of one transaction, and of the receipts that its frames ask for.
     pub transaction_bytes_max: usize,
     /// SENDs, ACKs and NACKs of one transaction.
     pub transaction_frames_max: usize,

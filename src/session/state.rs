@@ -88,6 +88,7 @@ impl Session {
             Input::TransportViolated { rule } => self.close(CloseReason::TransportViolated { rule }, None),
             Input::WriteBlocked => self.core.timers.blocked(now),
             Input::Written => self.core.timers.written(),
+            Input::WrittenInPart => self.core.timers.written_in_part(now),
         }
     }
 
@@ -246,8 +247,11 @@ impl Session {
                     self.core.timers.pinged(self.core.now);
                     self.core.act(Action::Ping);
                 }
-                // While nothing is read on purpose, nothing can be heard.
-                Due::Silence(_) if !self.wants_frames() => self.core.timers.heard(self.core.now),
+                // While nothing is read on purpose, nothing can be heard. That is so while much waits for the client,
+                // too: it is given up as stalled if it does not take it.
+                Due::Silence(_) if !self.wants_frames() || self.core.timers.is_blocked() => {
+                    self.core.timers.heard(self.core.now);
+                }
                 Due::Silence(silence) => return self.close(CloseReason::HeartBeatLost { ms: ms(silence) }, None),
                 Due::Stall(stall) => return self.close(CloseReason::WriteStalled { ms: ms(stall) }, None),
             }

@@ -86,6 +86,15 @@ impl Timers {
         self.blocked = None;
     }
 
+    /// What is left has its whole time again.
+    pub(super) fn written_in_part(&mut self, now: Instant) {
+        self.blocked = Some(now);
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
     /// When the earliest of all is due.
     pub(super) fn next(&self) -> Instant {
         let silence = self.heard + before_given_up(self.hear_every);

@@ -14,6 +14,17 @@ pub(super) struct Kept {
     pub(super) receipt: Option<Box<str>>,
 }
 
+impl Kept {
+    /// A receipt may be as long as all headers.
+    fn size(&self) -> usize {
+        let work = match &self.work {
+            Work::Publish(publish) => publish.size(),
+            Work::Settle(_) => 0,
+        };
+        work + self.receipt.as_ref().map_or(0, |it| it.len())
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Work {
     Publish(Publish),
@@ -45,10 +56,7 @@ impl Transactions {
     pub(super) fn keep(&mut self, id: &str, kept: Kept, settings: &Settings) -> Result<(), Refusal> {
         let at = self.position(id)?;
         let transaction = &mut self.0[at];
-        let bytes = match &kept.work {
-            Work::Publish(publish) => transaction.bytes + publish.size(),
-            Work::Settle(_) => transaction.bytes,
-        };
+        let bytes = transaction.bytes + kept.size();
         if transaction.kept.len() >= settings.transaction_frames_max {
             return Err(Refusal::Limit(Limit::TransactionFrames { max: settings.transaction_frames_max }));
         }

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::task::AtomicWaker;
+use tokio::task::coop;
 
 use super::{Closing, Gone, Inbound};
 
@@ -34,6 +35,8 @@ struct State {
     to_peer: VecDeque<Bytes>,
     pings: usize,
     is_stalled: bool,
+    /// Payloads that the client takes though it is stalled.
+    taken_while_stalled: usize,
     closed: Option<(u16, String)>,
     is_dropped: bool,
 }
@@ -45,12 +48,20 @@ pub fn pair() -> (Pipe, Peer) {
 }
 
 impl Pipe {
+    /// A sign of life may have been a ping, of which the answer takes along all that waits: as over WebSocket.
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         self.shared.gateway.register(cx.waker());
-        match self.shared.lock().to_gateway.pop_front() {
-            Some(inbound) => Poll::Ready(inbound),
-            None => Poll::Pending,
+        // A socket takes part in tokio's budget, too: a driver that is flooded has to yield.
+        let budget = ready!(coop::poll_proceed(cx));
+        let mut state = self.shared.lock();
+        let Some(inbound) = state.to_gateway.pop_front() else { return Poll::Pending };
+        budget.made_progress();
+        if inbound == Inbound::Alive && !state.is_stalled {
+            state.to_peer.extend(self.queued.drain(..));
+            self.buffered = 0;
+            self.shared.peer.wake();
         }
+        Poll::Ready(inbound)
     }
 
     pub fn queue(&mut self, payload: Bytes) {
@@ -69,15 +80,15 @@ impl Pipe {
     /// One payload a poll, so that a driver sees `Pending` in the middle of what it writes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         self.shared.gateway.register(cx.waker());
-        if self.shared.lock().is_stalled {
+        if !self.shared.lock().may_take() {
             return Poll::Pending;
         }
         if let Some(payload) = self.queued.pop_front() {
+            self.buffered -= payload.len();
             self.shared.lock().to_peer.push_back(payload);
             self.shared.peer.wake();
         }
         if self.queued.is_empty() {
-            self.buffered = 0;
             return Poll::Ready(Ok(()));
         }
         cx.waker().wake_by_ref();
@@ -119,6 +130,21 @@ impl Peer {
         self.0.gateway.wake();
     }
 
+    /// Resumes reading, and in the same moment something happens on the client's side.
+    pub fn resume_with(&self, inbound: Inbound) {
+        let mut state = self.0.lock();
+        state.is_stalled = false;
+        state.to_gateway.push_back(inbound);
+        drop(state);
+        self.0.gateway.wake();
+    }
+
+    /// Reads one payload, and then nothing more.
+    pub fn read_one(&self) {
+        self.0.lock().taken_while_stalled += 1;
+        self.0.gateway.wake();
+    }
+
     /// The next payload, or `None` once the connection was closed and everything is read.
     pub async fn receive(&self) -> Option<Bytes> {
         std::future::poll_fn(|cx| {
@@ -140,6 +166,14 @@ impl Peer {
 
     pub fn pings(&self) -> usize {
         self.0.lock().pings
+    }
+}
+
+impl State {
+    fn may_take(&mut self) -> bool {
+        let is_let_through = self.is_stalled && self.taken_while_stalled > 0;
+        self.taken_while_stalled -= usize::from(is_let_through);
+        !self.is_stalled || is_let_through
     }
 }
 

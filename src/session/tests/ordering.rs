@@ -57,6 +57,8 @@ fn at_the_bound_of_unconfirmed_bytes_nothing_more_is_read() {
     assert!(!it.session.wants_frames());
     it.done(2);
     assert!(it.session.wants_frames());
+    it.client("SEND destination:/topic/a receipt:23456789 | 1");
+    assert!(!it.session.wants_frames());
 }
 
 #[test]

@@ -29,6 +29,14 @@ fn the_publishers_headers_travel_and_the_gateways_own_do_not() {
 }
 
 #[test]
+fn the_gateways_own_headers_are_known_among_blanks() {
+    check(
+        "SEND destination:/topic/a user-name\t:root \u{FEFF}stompgate-error:x ack\u{A0}:y \tsubscription:s y:1",
+        "/topic/a y:1 | ",
+    );
+}
+
+#[test]
 fn a_send_that_can_not_be_says_why() {
     check_refused("SEND receipt:r", "missing_header", "Missing destination");
     check_refused("SEND destination:/topic/a message-id:1", "invalid_header", "Invalid header");

@@ -118,3 +118,17 @@ fn what_was_written_in_time_ends_the_stall() {
     it.pass(9 * SECOND);
     it.expect_nothing();
 }
+
+#[test]
+fn a_client_that_takes_a_part_in_time_is_not_stalled() {
+    let mut it = Dialogue::connected();
+    it.input(Input::WriteBlocked);
+    // Far beyond the silence that is allowed: a client that is busy with reading may not be read from.
+    for _ in 0..30 {
+        it.pass(9 * SECOND);
+        it.input(Input::WrittenInPart);
+    }
+    while it.session.poll_action().is_some() {}
+    it.pass(10 * SECOND);
+    it.expect("close 4500 write_stalled");
+}

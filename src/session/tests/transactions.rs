@@ -164,3 +164,12 @@ fn one_over_each_limit_is_refused_by_its_name() {
     it.expect("publish #2 /queue/q | 12345");
     it.expect("publish #3 /queue/q | 67890");
 }
+
+#[test]
+fn receipts_that_wait_for_a_commit_are_bounded_as_well() {
+    let mut it = Dialogue::connected_with(Settings { transaction_bytes_max: 10, ..lenient() });
+    it.client("BEGIN transaction:t");
+    it.client("SEND destination:/queue/q transaction:t receipt:12345 | 12345");
+    it.client("SEND destination:/queue/q transaction:t receipt:6");
+    it.expect_error("limit_transaction_bytes", "Limit exceeded");
+}

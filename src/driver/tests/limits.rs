@@ -1,0 +1,121 @@
+//! One over each limit of a session: what its client is told, how the connection ends, and what is counted.
+
+use super::*;
+
+/// Small bounds, and a broker that holds one message.
+fn gateway() -> Gateway {
+    let session = session::Settings {
+        subscriptions_max: 1,
+        transactions_max: 1,
+        transaction_frames_max: 1,
+        transaction_bytes_max: 10,
+        ..session::Settings::default()
+    };
+    let broker = memory::Settings { queue_messages_max: 1, queue_bytes_max: 1_000, queues_max: 2, bytes_max: 1_500 };
+    Gateway::with_broker(session, delivery::Settings::default(), broker)
+}
+
+/// The last of the frames is one over a limit. `text` names it, its value and its setting.
+async fn check(gateway: &Gateway, frames: &str, label: &str, text: &str, code: u16) {
+    let mut client = gateway.connect().await;
+    client.send(frames);
+    check_refused(gateway, &mut client, label, text, code).await;
+}
+
+async fn check_refused(gateway: &Gateway, client: &mut Client, label: &str, text: &str, code: u16) {
+    let before = gateway.closed(label);
+    let error = client.expect("ERROR").await;
+    assert_eq!(error.header("stompgate-error"), Some(label), "{error:?}");
+    assert_eq!(String::from_utf8_lossy(&error.body), text);
+    client.expect_closed(code).await;
+    assert_eq!(gateway.closed(label), before + 1.0, "{label}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_over_a_limit_of_its_size_is_closed_with_1009() {
+    let gateway = gateway();
+    let large = message("/topic/a", &"x".repeat(64 * 1024));
+    let text = "frame is larger than 65536 bytes (stomp.frame_bytes_max)";
+    check(&gateway, &large, "limit_frame_bytes", text, 1009).await;
+    let header = format!("SEND\ndestination:/topic/a\nx:{}\n\n\0", "x".repeat(16 * 1024));
+    let text = "headers are larger than 16384 bytes (stomp.header_bytes_max)";
+    check(&gateway, &header, "limit_header_bytes", text, 1009).await;
+    let headers = format!("SEND\ndestination:/topic/a\n{}\n\0", "x:y\n".repeat(100));
+    let text = "more than 100 headers (stomp.header_count_max)";
+    check(&gateway, &headers, "limit_header_count", text, 1009).await;
+
+    let mut stranger = gateway.open();
+    stranger.send(&message("/topic/a", &"x".repeat(16 * 1024)));
+    let text = "frame is larger than 16384 bytes (stomp.frame_bytes_max_before_connect)";
+    check_refused(&gateway, &mut stranger, "limit_frame_bytes", text, 1009).await;
+
+    let mut client = gateway.connect().await;
+    client.peer.send(Inbound::TooLarge { max: 69_632 });
+    let text = "A WebSocket message may have at most 69632 bytes (stomp.frame_bytes_max and 4096 more)";
+    check_refused(&gateway, &mut client, "limit_message_bytes", text, 1009).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_over_a_limit_of_its_session_is_refused_by_its_name() {
+    let gateway = gateway();
+    let subscribe = |id: &str| format!("SUBSCRIBE\nid:{id}\ndestination:/topic/a\n\n\0");
+    let frames = subscribe("a") + &subscribe("b");
+    let text = "A session holds at most 1 subscriptions (session.subscriptions_max)";
+    check(&gateway, &frames, "limit_subscriptions", text, 1002).await;
+    let begin = "BEGIN\ntransaction:t\n\n\0";
+    let text = "A session holds at most 1 open transactions (session.transactions_max)";
+    check(&gateway, &format!("{begin}{}", begin.replace(":t", ":u")), "limit_transactions", text, 1002).await;
+    let send = |body: &str| format!("SEND\ndestination:/topic/a\ntransaction:t\n\n{body}\0");
+    let text = "A transaction holds at most 1 frames (session.transaction_frames_max)";
+    check(&gateway, &format!("{begin}{}{}", send("1"), send("2")), "limit_transaction_frames", text, 1002).await;
+    let text = "A transaction holds at most 10 bytes (session.transaction_bytes_max)";
+    check(&gateway, &format!("{begin}{}", send("12345678901")), "limit_transaction_bytes", text, 1002).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_the_embedded_broker_has_no_room_for_is_refused_by_the_setting() {
+    async fn check_full(gateway: &Gateway, frames: &str, setting: &str) {
+        let mut client = gateway.connect().await;
+        let before = gateway.closed("queue_full");
+        client.send(frames);
+        let error = client.expect("ERROR").await;
+        let text = String::from_utf8_lossy(&error.body).into_owned();
+        assert!(text.ends_with(&format!("({setting})")), "{text}");
+        client.expect_closed(1002).await;
+        assert_eq!(gateway.closed("queue_full"), before + 1.0);
+    }
+    let gateway = gateway();
+    let large = "x".repeat(1_000);
+    check_full(&gateway, &message("/queue/a", &large), "broker.memory.queue_bytes_max").await;
+    let one = message("/queue/a", &large[..500]);
+    check_full(&gateway, &one.repeat(2), "broker.memory.queue_messages_max").await;
+    check_full(&gateway, &message("/queue/b", &large[..700]), "broker.memory.bytes_max").await;
+    check_full(&gateway, &(message("/queue/b", "x") + &message("/queue/c", "x")), "broker.memory.queues_max").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_too_slow_to_connect_or_silent_is_told_how_long_it_had() {
+    let gateway = gateway();
+    let text = "No CONNECT was accepted within 10000 ms (session.connect_wait)";
+    check_refused(&gateway, &mut gateway.open(), "connect_timeout", text, 1002).await;
+    let mut silent = gateway.connect().await;
+    check_refused(&gateway, &mut silent, "heartbeat_lost", "Nothing was received for 90000 ms", 1002).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_for_which_too_much_waits_is_counted_by_its_reason() {
+    async fn check_slow(outbox: delivery::Settings, label: &str) {
+        let gateway = Gateway::with(session::Settings::default(), outbox);
+        let mut stuck = gateway.subscribe("/topic/a").await;
+        stuck.peer.stall(true);
+        let publisher = gateway.connect().await;
+        for _ in 0..100 {
+            publisher.send(&message("/topic/a", &"x".repeat(1_000)));
+        }
+        stuck.expect_closed(4500).await;
+        assert_eq!(gateway.closed(label), 1.0);
+    }
+    check_slow(delivery::Settings { bytes_max: 5_000, ..delivery::Settings::default() }, "slow_consumer").await;
+    check_slow(delivery::Settings { messages_max: 5, ..delivery::Settings::default() }, "slow_consumer").await;
+    check_slow(delivery::Settings::default(), "write_stalled").await;
+}
