@@ -100,6 +100,7 @@ impl Driver {
             Event::Opened(op, outcome) => {
                 let outcome = outcome.map(|(link, principal)| {
                     self.link = Some(link);
+                    self.user = principal.clone();
                     Answer::Opened { principal }
                 });
                 self.handle(Input::Done { op, outcome });

@@ -6,6 +6,7 @@ mod metrics;
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,9 @@ struct Driver {
     session: Session,
     /// For what is logged; the session has its own.
     id: SessionId,
+    /// Asked for at the start: the network forgets it with the connection.
+    peer: Option<SocketAddr>,
+    user: Option<Principal>,
     outbox: Arc<Outbox>,
     opening: Option<Opening>,
     link: Option<Link>,
@@ -107,6 +111,8 @@ impl Driver {
         Self {
             decoder: Decoder::new(context.limits),
             context,
+            peer: transport.peer(),
+            user: None,
             transport,
             ended: None,
             session,
@@ -172,12 +178,14 @@ impl Driver {
         }
         let closing = reason.closing();
         self.context.metrics.closed(closing.label);
+        let text = closing.error.map_or_else(|| closing.reason.to_owned(), |(_, text)| text);
         let (session, reason) = (self.id, closing.label);
-        let text = closing.error.map(|(_, text)| text).unwrap_or_default();
+        let peer = self.peer.map(tracing::field::display);
+        let user = self.user.as_ref().map(Principal::name);
         match closing.level {
-            Level::Debug => tracing::debug!(%session, reason, text, "session closed"),
-            Level::Info => tracing::info!(%session, reason, text, "session closed"),
-            Level::Warn => tracing::warn!(%session, reason, text, "session closed"),
+            Level::Debug => tracing::debug!(%session, peer, user, reason, text, "session closed"),
+            Level::Info => tracing::info!(%session, peer, user, reason, text, "session closed"),
+            Level::Warn => tracing::warn!(%session, peer, user, reason, text, "session closed"),
         }
     }
 

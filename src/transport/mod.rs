@@ -6,6 +6,7 @@
 pub mod memory;
 pub mod websocket;
 
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -50,6 +51,14 @@ pub struct Closing<'a> {
 pub struct Gone;
 
 impl Transport {
+    /// Where the client is, as far as the network knows.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Memory(_) => None,
+            Self::WebSocket(socket) => socket.peer(),
+        }
+    }
+
     /// The next thing from the client. Nothing more is polled after `Gone`, `TooLarge` or `Violation`.
     ///
     /// It may leave something to be written, an answer to a ping: look at [`Transport::buffered`] after it.

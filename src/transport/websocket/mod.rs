@@ -4,6 +4,7 @@ mod wire;
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -67,6 +68,10 @@ impl WebSocket {
         let stream =
             WebSocketStream::from_partially_read(Wire::new(tcp), early.to_vec(), Role::Server, Some(config)).await;
         Self { stream, message_bytes_max: settings.message_bytes_max }
+    }
+
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.stream.get_ref().peer()
     }
 
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {

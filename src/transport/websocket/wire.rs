@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -44,6 +45,11 @@ struct Frame {
 impl Wire {
     pub(super) fn new(tcp: TcpStream) -> Self {
         Self { tcp, waiting: VecDeque::new(), written: 0, buffered: 0 }
+    }
+
+    /// `None` once the network has forgotten it.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.tcp.peer_addr().ok()
     }
 
     pub(super) fn queue(&mut self, opcode: OpCode, payload: Bytes) {
