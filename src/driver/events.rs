@@ -14,6 +14,9 @@ use crate::ident::{OpId, Principal};
 use crate::session::{Answer, CloseReason, Fault, Input};
 use crate::transport::{Gone, Inbound};
 
+/// Fewer than tokio lets a task do at a time: when that is used up, nothing can be written either.
+const READS_IN_A_ROW_MAX: u32 = 32;
+
 pub(super) enum Event {
     Done(OpId, Result<(), Fault>),
     Drain,
@@ -29,8 +32,8 @@ pub(super) enum Event {
 
 impl Driver {
     /// Deadlines come first: what a client that never pauses sends must not hold them up. Then answers of the broker,
-    /// which free what the rest waits for. The flush comes last, so that all that is at hand goes out in one write; what
-    /// may be at hand is bounded, so its turn does come.
+    /// which free what the rest waits for. The flush comes last, so that all that is at hand goes out in one write; after
+    /// some reads in a row it goes before them, so that its turn does come.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Event> {
         if timer.poll(cx).is_ready() {
             return Poll::Ready(Event::Timeout);
@@ -47,17 +50,26 @@ impl Driver {
         {
             return Poll::Ready(Event::Done(*op, outcome));
         }
-        let has_room = self.transport.buffered() < WRITE_BUFFER_MAX;
-        if has_room
-            && self.ended.is_none()
-            // One byte more is what tells a frame that is too large from one that is not whole.
-            && self.decoder.buffered() <= self.context.limits.frame_bytes_max
-            && let Poll::Ready(inbound) = self.transport.poll_receive(cx)
-        {
-            return Poll::Ready(Event::Inbound(inbound));
+        let reads_first = self.reads_in_a_row < READS_IN_A_ROW_MAX;
+        if reads_first && let Poll::Ready(event) = self.poll_inbound(cx) {
+            return Poll::Ready(event);
         }
+        if let Poll::Ready(event) = self.poll_outbound(cx) {
+            return Poll::Ready(event);
+        }
+        if reads_first { Poll::Pending } else { self.poll_inbound(cx) }
+    }
+
+    fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        // One byte more than a frame may have is what tells one that is too large from one that is not whole.
+        let is_wanted =
+            self.has_room() && self.ended.is_none() && self.decoder.buffered() <= self.context.limits.frame_bytes_max;
+        if is_wanted { self.transport.poll_receive(cx).map(Event::Inbound) } else { Poll::Pending }
+    }
+
+    fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         // A session that is given up need not wait until its client reads again.
-        let waiting = if has_room { self.outbox.poll_ready(cx) } else { self.outbox.poll_overflowed(cx) };
+        let waiting = if self.has_room() { self.outbox.poll_ready(cx) } else { self.outbox.poll_overflowed(cx) };
         if self.session.wants_deliveries() && waiting.is_ready() {
             return Poll::Ready(Event::Outbox);
         }
@@ -73,6 +85,10 @@ impl Driver {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.transport.buffered() < WRITE_BUFFER_MAX
+    }
+
     /// Whether something waits to be written, or was written and the session has not heard of it: the answer to a ping
     /// takes along what waits.
     fn has_unwritten(&self) -> bool {
@@ -81,6 +97,8 @@ impl Driver {
 
     /// Tells the session what happened.
     pub(super) fn take(&mut self, event: Event) {
+        let is_read = matches!(event, Event::Inbound(_));
+        self.reads_in_a_row = if is_read { self.reads_in_a_row + 1 } else { 0 };
         match event {
             Event::Done(op, outcome) => {
                 let answered = self.in_flight.pop_front();

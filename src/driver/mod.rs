@@ -73,6 +73,7 @@ struct Driver {
     in_flight: VecDeque<InFlight>,
     settle_when_written: Vec<AckToken>,
     is_write_blocked: bool,
+    reads_in_a_row: u32,
     /// When this session is told that the process drains.
     drain_at: Option<Instant>,
     /// The session is over.
@@ -123,6 +124,7 @@ impl Driver {
             in_flight: VecDeque::new(),
             settle_when_written: Vec::new(),
             is_write_blocked: false,
+            reads_in_a_row: 0,
             drain_at: None,
             closed: None,
             counted,

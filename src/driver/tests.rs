@@ -412,6 +412,22 @@ async fn a_client_that_never_pauses_does_not_hold_up_its_deadlines() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_never_pauses_is_still_written_to() {
+    let gateway = Gateway::new();
+    let mut flooding = gateway.subscribe("/topic/a").await;
+    let publisher = gateway.connect().await;
+    let before = gateway.metric("stompgate_received_bytes_total");
+    let pieces = 100_000;
+    for _ in 0..pieces {
+        flooding.send("\n");
+    }
+    publisher.send(&message("/topic/a", "hello"));
+    flooding.expect_body("hello").await;
+    let read = gateway.metric("stompgate_received_bytes_total") - before;
+    assert!(read < f64::from(pieces) / 2.0, "{read} bytes were read before the message was written");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_reads_slowly_is_kept() {
     let gateway = Gateway::new();
     let mut slow = gateway.subscribe("/topic/a").await;

@@ -80,9 +80,11 @@ impl Pipe {
     /// One payload a poll, so that a driver sees `Pending` in the middle of what it writes.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         self.shared.gateway.register(cx.waker());
+        let budget = ready!(coop::poll_proceed(cx));
         if !self.shared.lock().may_take() {
             return Poll::Pending;
         }
+        budget.made_progress();
         if let Some(payload) = self.queued.pop_front() {
             self.buffered -= payload.len();
             self.shared.lock().to_peer.push_back(payload);
