@@ -72,7 +72,7 @@ async fn while_it_drains_a_gateway_is_live_and_not_ready() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, unreachable).await.expect("the admin listener outlives the process");
+    timeout(PATIENCE, unreachable).await.expect("the admin listener outlives the process");
 }
 
 /// The test's runtime has one thread, and this keeps it: whoever answers has another.

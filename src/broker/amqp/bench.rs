@@ -14,6 +14,9 @@ pub(super) struct Bench {
     connection: Arc<Connection>,
     /// The channel, and how many operations it will still serve.
     channel: Option<(Channel, u32)>,
+    /// A channel with an operation that was not answered in time. It may take effect yet, and RabbitMQ works on several
+    /// channels at once: the next operation has to wait until this one is closed, or it could be undone.
+    late: Option<Channel>,
     operations_max: u32,
 }
 
@@ -21,20 +24,31 @@ impl Bench {
     /// `operations_max` is for how many operations one channel serves: the library remembers each queue that a channel
     /// declared for as long as the channel lives.
     pub(super) fn new(context: Arc<Context>, connection: Arc<Connection>, operations_max: u32) -> Self {
-        Self { context, connection, channel: None, operations_max }
+        Self { context, connection, channel: None, late: None, operations_max }
     }
 
     pub(super) async fn work<T, F>(&mut self, operation: impl FnOnce(Channel) -> F) -> Result<T, Fault>
     where
         F: Future<Output = lapin::Result<T>>,
     {
+        if let Some(late) = &self.late {
+            match self.context.answer(late.close(200, "OK".into())).await {
+                Err(fault @ Fault::TimedOut(_)) => return Err(fault),
+                // If it can't be closed, it has been already.
+                Ok(()) | Err(_) => self.late = None,
+            }
+        }
         // Left out of its place until the operation succeeded: a channel with a refused or a late answer is of no use.
         let (channel, left) = match self.channel.take() {
             Some((channel, left)) if channel.status().connected() && left > 0 => (channel, left),
             Some(_) | None => (self.context.answer(self.connection.create_channel()).await?, self.operations_max),
         };
-        let value = self.context.answer(operation(channel.clone())).await?;
-        self.channel = Some((channel, left - 1));
-        Ok(value)
+        let outcome = self.context.answer(operation(channel.clone())).await;
+        match &outcome {
+            Ok(_) => self.channel = Some((channel, left - 1)),
+            Err(Fault::TimedOut(_)) => self.late = Some(channel),
+            Err(_) => {}
+        }
+        outcome
     }
 }
