@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LEVELS: &[&[&str]] = &[
     &["ident", "stomp", "lifecycle", "telemetry"],
     &["message", "destination", "transport"],
-    &["session", "auth", "delivery", "handlers"],
+    &["session", "auth", "delivery"],
     &["broker", "registry"],
     &["driver", "admin"],
     &["http"],
@@ -32,7 +32,6 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     // The log names its target, to keep the bodies of returned messages out.
     ("lapin", &["broker/amqp", "telemetry/log"]),
     ("tungstenite", &["transport"]),
-    ("serde", &["config", "admin"]),
     ("env::var", &["config"]),
 ];
 

@@ -1,7 +1,6 @@
 //! What waits for one session: bounded in bytes and messages, pushed by broker tasks, popped by the session's driver.
 
 use std::collections::VecDeque;
-use std::iter;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -139,15 +138,6 @@ impl Outbox {
         self.metrics.bytes().sub(signed(before - state.bytes()));
         state.free_if_drained();
         item
-    }
-
-    /// Pops up to `max` items at the cost of one lock.
-    pub fn pop_many(&self, max: usize, popped: &mut Vec<Item>) {
-        let mut state = self.lock();
-        let before = state.bytes();
-        popped.extend(iter::from_fn(|| state.pop()).take(max));
-        self.metrics.bytes().sub(signed(before - state.bytes()));
-        state.free_if_drained();
     }
 
     /// Ready while something waits. For the driver alone.

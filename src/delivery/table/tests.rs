@@ -127,9 +127,8 @@ fn a_subscription_that_is_removed_gets_nothing_more_while_others_publish() {
                     table.insert(pattern, subscriber.clone());
                     assert!(table.fan_out("a.b", &message("a.b")) >= 1);
                     table.remove(pattern, &subscriber);
-                    let mut popped = Vec::new();
-                    subscriber.outbox.pop_many(usize::MAX, &mut popped);
-                    assert!(!popped.is_empty(), "it was there for its own publish at least");
+                    let popped = std::iter::from_fn(|| subscriber.outbox.pop()).count();
+                    assert!(popped > 0, "it was there for its own publish at least");
                     thread::yield_now();
                     assert!(subscriber.outbox.pop().is_none());
                 }
