@@ -117,6 +117,21 @@ async fn what_rabbitmq_would_close_a_channel_for_is_refused_in_its_turn_and_the_
 }
 
 #[tokio::test]
+async fn a_publish_beyond_the_bytes_that_may_wait_is_refused_by_the_name_of_the_bound() {
+    let setting = "broker.amqp.publish_queue_bytes_max";
+    let gateway = Gateway::connected(Settings { publish_queue_bytes_max: 10_000, ..Settings::default() }).await;
+    let fixture = gateway.fixture();
+    let mut session = fixture.open().await;
+    let topic = fixture.topic("a");
+    let all = session.start_publish(&topic, &"x".repeat(10_000));
+    let beyond = session.start_publish(&topic, "x");
+    let what = "The queue of messages for RabbitMQ".to_owned();
+    assert_eq!(beyond.await, Err(Fault::Full { what, max: 10_000, unit: "bytes", setting }));
+    assert_eq!(all.await, Ok(()));
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_session_has_a_channel_only_while_it_has_queues() {
     let gateway = Gateway::connected(Settings::default()).await;
     let fixture = gateway.fixture();
