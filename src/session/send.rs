@@ -41,9 +41,11 @@ pub(super) fn publish(
     Ok(Publish { destination, headers, body: frame.body, reply_to })
 }
 
+/// Digits and nothing else, which is what both back ends read.
 fn check_expiration(header: Option<&str>) -> Result<(), Refusal> {
+    let is_valid = |it: &str| it.bytes().all(|byte| byte.is_ascii_digit()) && it.parse::<u64>().is_ok();
     match header {
-        Some(text) if text.trim().parse::<u64>().is_err() => Err(Refusal::BadExpiration(text.to_owned())),
+        Some(text) if !is_valid(text) => Err(Refusal::BadExpiration(text.to_owned())),
         Some(_) | None => Ok(()),
     }
 }

@@ -40,7 +40,14 @@ fn the_gateways_own_headers_are_known_among_blanks() {
 fn a_send_that_can_not_be_says_why() {
     check_refused("SEND receipt:r", "missing_header", "Missing destination");
     check_refused("SEND destination:/topic/a message-id:1", "invalid_header", "Invalid header");
-    check_refused("SEND destination:/topic/a expiration:soon", "invalid_header", "Invalid header");
+    for expiration in ["soon", "+5", "-5", "", "99999999999999999999"] {
+        let send = format!("SEND destination:/topic/a expiration:{expiration}");
+        check_refused(&send, "invalid_header", "Invalid header");
+    }
+    let mut it = Dialogue::connected();
+    let headers = [("destination", "/topic/a"), ("expiration", "5 ")].into_iter().collect();
+    it.input(Input::Frame(Frame::new(crate::stomp::Command::Send, headers)));
+    it.expect_refusal("invalid_header", "Invalid header");
     check_refused("SEND destination:/nowhere/a", "invalid_destination", "Unknown destination");
     check_refused("SEND destination:/exchange/amq.topic/a", "invalid_destination", "Unknown destination");
     check_refused("SEND destination:/temp-queue/a", "invalid_destination", "Invalid destination");
