@@ -133,7 +133,7 @@ fn greet(broker: &config::Broker) {
     let version = env!("CARGO_PKG_VERSION");
     match broker {
         config::Broker::Amqp(settings) => {
-            tracing::info!("stompgate {version}, in front of RabbitMQ at {}", settings.url)
+            tracing::info!("stompgate {version}, in front of RabbitMQ at {:?}", settings.urls)
         }
         config::Broker::Memory(_) => {
             tracing::info!("stompgate {version}, on its embedded broker: nothing is kept over a restart");

@@ -159,7 +159,11 @@ pub(super) fn topic() -> Kind<Pattern> {
         "a topic such as `/topic/prices.#`",
         |it| match Destination::parse(&text(it)?).ok()? {
             Destination::Topic(pattern) => Some(Pattern::new(&pattern)),
-            Destination::Queue(_) | Destination::ReplyQueue(_) | Destination::TempQueue(_) => None,
+            Destination::AmqQueue(_)
+            | Destination::Exchange { .. }
+            | Destination::Queue(_)
+            | Destination::ReplyQueue(_)
+            | Destination::TempQueue(_) => None,
         },
         |it| quoted(&format!("/topic/{}", it.as_str())),
     )

@@ -171,7 +171,8 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
     let (linger, in_flight) = (duration(Duration::ZERO..=HOUR), "broker.amqp.publishes_in_flight_max");
     let feed_bytes = u32::try_from(GIB).expect("a GiB is less than four");
     let amqp = amqp::Settings {
-        url: reader.key("broker.amqp.url", url, default.url),
+        urls: vec![reader.key("broker.amqp.url", url, default.urls[0].clone())],
+        identity: default.identity,
         connection_name: reader.key("broker.amqp.connection_name", connection_name, default.connection_name),
         connect_timeout: reader.time("broker.amqp.connect_timeout", default.connect_timeout),
         reconnect_delay_min: reader.time("broker.amqp.reconnect_delay_min", default.reconnect_delay_min),

@@ -16,10 +16,14 @@ pub use pattern::Pattern;
 /// | `/topic/K` | everybody who is subscribed gets it; `K` is words between dots, `*` and `#` in a subscription |
 /// | `/queue/N` | one of the consumers gets it, and it waits until there is one |
 /// | `N` (no slash at all) | the same as `/queue/N` (D1) |
+/// | `/exchange/X/K`, `/exchange/X` | the exchange `X` of the broker, with the routing or binding key `K`, or none |
+/// | `/amq/queue/N` | a queue that exists at the broker, as it is |
 /// | `/temp-queue/N` | only in `reply-to`: a queue of this session alone |
-/// | `/reply-queue/Q` | only in SEND: what a `reply-to` came back as |
+/// | `/reply-queue/Q` | what a `reply-to` came back as |
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Destination {
+    AmqQueue(Box<str>),
+    Exchange { name: Box<str>, key: Box<str> },
     Queue(Box<str>),
     ReplyQueue(Box<str>),
     TempQueue(Box<str>),
@@ -35,14 +39,18 @@ pub enum DestinationError {
     Invalid { kind: &'static str, rest: String, remedy: &'static str },
     #[error("destination is {length} bytes long, and at most {max} can be routed")]
     TooLong { length: usize, max: usize },
-    #[error("'{0}' is not a valid destination. Valid destination types are: /topic/<name>, /queue/<name>")]
+    #[error(
+        "'{0}' is not a valid destination.\nValid destination types are: /temp-queue, /exchange, /topic, /queue, \
+         /amq/queue, /reply-queue/."
+    )]
     Unknown(String),
-    #[error("'{0}' is not served by this gateway. Valid destination types are: /topic/<name>, /queue/<name>")]
-    Unsupported(String),
 }
 
 /// AMQP carries names and routing keys as short strings.
 const NAME_BYTES_MAX: usize = 255;
+
+const NEEDS_NAME: &str = "it needs a name";
+const SLASHES: &str = "separate words with dots, or write a slash in a name as %2F";
 
 impl Destination {
     /// Parses the grammar D1. Only `%2F` is decoded, to a slash in a name (D2).
@@ -58,12 +66,17 @@ impl Destination {
         };
         let after_kind = &text[1 + kind.len()..];
         match kind {
+            "amq" => match rest.strip_prefix("queue").map(|it| (it, it.strip_prefix('/'))) {
+                Some(("", None)) => Err(invalid("amqqueue", "", NEEDS_NAME)),
+                Some((after_kind, Some(rest))) => segment("amqqueue", rest, after_kind).map(Self::AmqQueue),
+                Some(_) | None => Err(DestinationError::Unknown(text.to_owned())),
+            },
             "queue" => segment("queue", rest, after_kind).map(Self::Queue),
-            "reply-queue" if rest.is_empty() => Err(invalid("reply_queue", after_kind, "it needs a name")),
+            "reply-queue" if rest.is_empty() => Err(invalid("reply_queue", after_kind, NEEDS_NAME)),
             "reply-queue" => name(rest).map(Self::ReplyQueue),
             "temp-queue" => segment("temp_queue", rest, after_kind).map(Self::TempQueue),
             "topic" => segment("topic", rest, after_kind).map(Self::Topic),
-            "amq" | "exchange" => Err(DestinationError::Unsupported(text.to_owned())),
+            "exchange" => exchange(rest, after_kind),
             _ => Err(DestinationError::Unknown(text.to_owned())),
         }
     }
@@ -73,25 +86,46 @@ impl Destination {
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, name) = match self {
+            Self::AmqQueue(name) => ("/amq/queue/", name),
+            Self::Exchange { name, key } => {
+                write_name(f, "/exchange/", name)?;
+                return if key.is_empty() { Ok(()) } else { write_name(f, "/", key) };
+            }
             Self::Queue(name) => ("/queue/", name),
             Self::ReplyQueue(name) => ("/reply-queue/", name),
             Self::TempQueue(name) => ("/temp-queue/", name),
             Self::Topic(name) => ("/topic/", name),
         };
-        f.write_str(kind)?;
-        name.split_inclusive('/').try_for_each(|part| match part.strip_suffix('/') {
-            Some(part) => write!(f, "{part}%2F"),
-            None => f.write_str(part),
-        })
+        write_name(f, kind, name)
     }
+}
+
+fn write_name(f: &mut fmt::Formatter<'_>, before: &str, name: &str) -> fmt::Result {
+    f.write_str(before)?;
+    name.split_inclusive('/').try_for_each(|part| match part.strip_suffix('/') {
+        Some(part) => write!(f, "{part}%2F"),
+        None => f.write_str(part),
+    })
+}
+
+/// A name, and a key unless it ends there.
+fn exchange(rest: &str, after_kind: &str) -> Result<Destination, DestinationError> {
+    let (exchange, key) = rest.split_once('/').unwrap_or((rest, ""));
+    if exchange.is_empty() {
+        return Err(invalid("exchange", after_kind, NEEDS_NAME));
+    }
+    if key.contains('/') {
+        return Err(invalid("exchange", after_kind, SLASHES));
+    }
+    Ok(Destination::Exchange { name: name(exchange)?, key: name(key)? })
 }
 
 fn segment(kind: &'static str, rest: &str, after_kind: &str) -> Result<Box<str>, DestinationError> {
     if rest.is_empty() {
-        return Err(invalid(kind, after_kind, "it needs a name"));
+        return Err(invalid(kind, after_kind, NEEDS_NAME));
     }
     if rest.contains('/') {
-        return Err(invalid(kind, after_kind, "separate words with dots, or write a slash in a name as %2F"));
+        return Err(invalid(kind, after_kind, SLASHES));
     }
     name(rest)
 }
@@ -127,6 +161,11 @@ mod tests {
         check("/topic/a.b", Destination::Topic("a.b".into()), "/topic/a.b");
         check("/queue/a", Destination::Queue("a".into()), "/queue/a");
         check("a", Destination::Queue("a".into()), "/queue/a");
+        check("/amq/queue/a", Destination::AmqQueue("a".into()), "/amq/queue/a");
+        let exchange = |name: &str, key: &str| Destination::Exchange { name: name.into(), key: key.into() };
+        check("/exchange/x%2Fy/a.b", exchange("x/y", "a.b"), "/exchange/x%2Fy/a.b");
+        check("/exchange/x", exchange("x", ""), "/exchange/x");
+        check("/exchange/x/", exchange("x", ""), "/exchange/x");
         check("/temp-queue/a", Destination::TempQueue("a".into()), "/temp-queue/a");
         check("/reply-queue/a/b", Destination::ReplyQueue("a/b".into()), "/reply-queue/a%2Fb");
     }
@@ -139,14 +178,17 @@ mod tests {
     #[test]
     fn d1_what_is_no_destination_says_what_would_be() {
         assert_eq!(refused(""), "Destination cannot be blank");
-        for unknown in ["foo/bar", "/something/x", "/Queue/x", "//"] {
+        for unknown in ["foo/bar", "/something/x", "/Queue/x", "//", "/amq", "/amq/topic/x", "/amq/queues"] {
             assert!(refused(unknown).contains("is not a valid destination"), "{unknown}");
         }
         assert_eq!(refused("/queue"), "'' is not a valid queue destination: it needs a name");
         assert_eq!(refused("/queue/"), "'/' is not a valid queue destination: it needs a name");
         assert!(refused("/topic/a/b").starts_with("'/a/b' is not a valid topic destination: separate words with dots"));
-        assert!(refused("/exchange/amq.topic/k").contains("is not served by this gateway"));
-        assert!(refused("/amq/queue/q").contains("is not served by this gateway"));
+        assert!(refused("/exchange").starts_with("'' is not a valid exchange destination"));
+        assert!(refused("/exchange//k").starts_with("'//k' is not a valid exchange destination"));
+        assert!(refused("/exchange/a/b/c").starts_with("'/a/b/c' is not a valid exchange destination"));
+        assert!(refused("/amq/queue").starts_with("'' is not a valid amqqueue destination"));
+        assert!(refused("/amq/queue/a/b").starts_with("'/a/b' is not a valid amqqueue destination"));
     }
 
     #[test]

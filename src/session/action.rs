@@ -105,6 +105,8 @@ pub struct Subscribe {
     pub prefetch: u16,
     /// Outlives the session: messages are kept under the subscription's id until it is subscribed again.
     pub is_durable: bool,
+    /// All headers of the frame, for what only a back end understands (D40 to D54).
+    pub headers: Headers,
 }
 
 /// An UNSUBSCRIBE of a subscription that this session holds.

@@ -60,6 +60,8 @@ pub const LABELS: &[&str] = &[
     "access_refused",
     "ack_unknown",
     "already_connected",
+    "broker_connection_limit",
+    "broker_exception",
     "broker_lost",
     "broker_refused",
     "broker_timeout",
@@ -67,6 +69,7 @@ pub const LABELS: &[&str] = &[
     "connect_timeout",
     "disconnect",
     "draining",
+    "forbidden",
     "gone",
     "heartbeat_lost",
     "invalid_destination",
@@ -94,6 +97,7 @@ pub const LABELS: &[&str] = &[
     "transport_violated",
     "unsupported",
     "version_mismatch",
+    "vhost_refused",
     "write_stalled",
 ];
 

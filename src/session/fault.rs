@@ -6,9 +6,22 @@ pub enum Fault {
     /// Wrong login or passcode.
     #[error("Access refused for user '{login}'")]
     AccessRefused { login: String },
+    /// The broker ended a channel or a connection for what the session asked: the lower-case name of the reply code, and
+    /// the broker's words (E32).
+    #[error("{text}")]
+    Amqp { name: &'static str, text: String },
+    /// The broker takes no more connections of that account or virtual host (E7).
+    #[error("Connection refused: {0}")]
+    ConnectionLimit(String),
+    /// No rule of the gateway lets clients use it.
+    #[error("'{destination}' is not open to clients here: a rule in auth.allow would open it")]
+    Forbidden { destination: String },
     /// The queue, or the whole broker, holds as much as it may.
     #[error("{what} is full: {max} {unit} ({setting})")]
     Full { what: String, max: usize, unit: &'static str, setting: &'static str },
+    /// Without a login there is no account to use (E6).
+    #[error("Missing login or passcode header(s)")]
+    LoginMissing,
     /// The broker took the message and did not accept it.
     #[error("The broker refused the message")]
     Nacked,
@@ -22,4 +35,7 @@ pub enum Fault {
     Unavailable,
     #[error("{0}")]
     Unsupported(&'static str),
+    /// There is no such virtual host, or the user may not enter it (E4).
+    #[error("Virtual host '{vhost}' access denied")]
+    VhostRefused { vhost: String },
 }

@@ -72,11 +72,18 @@ impl Refusal {
             | Self::BadHeartBeat(_)
             | Self::BadPrefetch(_)
             | Self::MessageIdSent => "Invalid header",
-            Self::Broker(Fault::AccessRefused { .. }) => "Bad CONNECT",
+            Self::Broker(
+                Fault::AccessRefused { .. }
+                | Fault::ConnectionLimit(_)
+                | Fault::LoginMissing
+                | Fault::VhostRefused { .. },
+            ) => "Bad CONNECT",
+            Self::Broker(Fault::Amqp { name, .. }) => name,
+            Self::Broker(Fault::Forbidden { .. }) => "access_refused",
             // Front ends written for Spring's relay look for these words.
             Self::Broker(Fault::Unavailable) => "Broker not available.",
             Self::Broker(_) => "Processing error",
-            Self::Destination(DestinationError::Unknown(_) | DestinationError::Unsupported(_)) => "Unknown destination",
+            Self::Destination(DestinationError::Unknown(_)) => "Unknown destination",
             Self::Destination(_) | Self::DestinationNotFor { .. } => "Invalid destination",
             Self::Limit(_) => "Limit exceeded",
             Self::Missing { header: "destination", command: Command::Send | Command::Subscribe } => {
@@ -153,7 +160,11 @@ impl Refusal {
             | Self::BadHeartBeat(_)
             | Self::BadPrefetch(_)
             | Self::MessageIdSent => "invalid_header",
-            Self::Broker(Fault::AccessRefused { .. }) => "access_refused",
+            Self::Broker(Fault::AccessRefused { .. } | Fault::LoginMissing) => "access_refused",
+            Self::Broker(Fault::Amqp { .. }) => "broker_exception",
+            Self::Broker(Fault::ConnectionLimit(_)) => "broker_connection_limit",
+            Self::Broker(Fault::Forbidden { .. }) => "forbidden",
+            Self::Broker(Fault::VhostRefused { .. }) => "vhost_refused",
             Self::Broker(Fault::Full { .. }) => "queue_full",
             Self::Broker(Fault::Nacked) => "nacked",
             Self::Broker(Fault::Refused(_)) => "broker_refused",

@@ -59,6 +59,10 @@ fn reply_to(
     let Some(text) = header.filter(|it| it.starts_with("/temp-queue")) else { return Ok(None) };
     match Destination::parse(text).map_err(Refusal::Destination)? {
         Destination::TempQueue(name) => subscriptions.reply_key(&name, settings).map(Some),
-        Destination::Queue(_) | Destination::ReplyQueue(_) | Destination::Topic(_) => Ok(None),
+        Destination::AmqQueue(_)
+        | Destination::Exchange { .. }
+        | Destination::Queue(_)
+        | Destination::ReplyQueue(_)
+        | Destination::Topic(_) => Ok(None),
     }
 }

@@ -60,7 +60,8 @@ impl Subscriptions {
         }
         let id = SubscriptionId::new(id);
         let key = self.add(id.clone(), ack, is_durable);
-        Ok(Subscribe { key, id, destination, ack, prefetch, is_durable })
+        let headers = frame.headers.clone();
+        Ok(Subscribe { key, id, destination, ack, prefetch, is_durable, headers })
     }
 
     /// Takes the subscription out: nothing that arrives for it later is passed on.
@@ -119,8 +120,11 @@ fn destination(frame: &Frame) -> Result<Destination, Refusal> {
         Destination::TempQueue(_) => {
             Err(not_for(Command::Subscribe, text, "answers arrive by themselves; name it in reply-to"))
         }
-        Destination::ReplyQueue(_) => Err(not_for(Command::Subscribe, text, "only its owner is given what it gets")),
-        usual @ (Destination::Queue(_) | Destination::Topic(_)) => Ok(usual),
+        usual @ (Destination::AmqQueue(_)
+        | Destination::Exchange { .. }
+        | Destination::Queue(_)
+        | Destination::ReplyQueue(_)
+        | Destination::Topic(_)) => Ok(usual),
     }
 }
 

@@ -165,7 +165,15 @@ impl World {
         let key = SubscriptionKey(session.last_key);
         let (id, ack) = (SubscriptionId::new(&key.0.to_string()), AckMode::Auto);
         session.subscriptions.insert(key, subscription);
-        done(session.link.subscribe(Subscribe { key, id, destination, ack, prefetch, is_durable: false }));
+        done(session.link.subscribe(Subscribe {
+            key,
+            id,
+            destination,
+            ack,
+            prefetch,
+            is_durable: false,
+            headers: Headers::new(),
+        }));
     }
 
     fn unsubscribe(&mut self, at: usize) {
@@ -290,6 +298,7 @@ impl World {
             ack: AckMode::Auto,
             prefetch: 7,
             is_durable: false,
+            headers: Headers::new(),
         };
         done(session.link.subscribe(subscribe));
         let mut numbers = Vec::new();

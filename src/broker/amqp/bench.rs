@@ -3,15 +3,16 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use lapin::{Channel, Connection};
+use lapin::Channel;
 
 use super::context::Context;
+use super::line::Line;
 use crate::session::Fault;
 
 /// One channel at a time, used for one operation at a time.
 pub(super) struct Bench {
     context: Arc<Context>,
-    connection: Arc<Connection>,
+    line: Line,
     /// The channel, and how many operations it will still serve.
     channel: Option<(Channel, u32)>,
     /// A channel with an operation that was not answered in time. It may take effect yet, and RabbitMQ works on several
@@ -23,8 +24,8 @@ pub(super) struct Bench {
 impl Bench {
     /// `operations_max` is for how many operations one channel serves: the library remembers each queue that a channel
     /// declared for as long as the channel lives.
-    pub(super) fn new(context: Arc<Context>, connection: Arc<Connection>, operations_max: u32) -> Self {
-        Self { context, connection, channel: None, late: None, operations_max }
+    pub(super) fn new(context: Arc<Context>, line: Line, operations_max: u32) -> Self {
+        Self { context, line, channel: None, late: None, operations_max }
     }
 
     pub(super) async fn work<T, F>(&mut self, operation: impl FnOnce(Channel) -> F) -> Result<T, Fault>
@@ -41,7 +42,7 @@ impl Bench {
         // Left out of its place until the operation succeeded: a channel with a refused or a late answer is of no use.
         let (channel, left) = match self.channel.take() {
             Some((channel, left)) if channel.status().connected() && left > 0 => (channel, left),
-            Some(_) | None => (self.context.answer(self.connection.create_channel()).await?, self.operations_max),
+            Some(_) | None => (self.line.channel().await?, self.operations_max),
         };
         let outcome = self.context.answer(operation(channel.clone())).await;
         match &outcome {

@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::context::Context;
+use super::metrics::Counted;
+use crate::session::Fault;
 
 /// Seconds. RabbitMQ's own default notices a dead peer after two minutes only, and heart-beats are the only sign of life.
 const HEARTBEAT: u16 = 10;
@@ -33,7 +35,9 @@ pub(super) enum Role {
 }
 
 impl Role {
-    const fn as_str(self) -> &'static str {
+    pub(super) const ALL: [Self; 3] = [Self::Feeds, Self::Private, Self::Publish];
+
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Feeds => "feeds",
             Self::Private => "private",
@@ -46,13 +50,27 @@ impl Role {
 pub(super) enum ConnectError {
     #[error("{0}")]
     Broker(#[from] lapin::Error),
+    #[error("{0}")]
+    Fault(#[from] Fault),
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
 }
 
+impl ConnectError {
+    /// What a session is told that needs the connection.
+    pub(super) fn fault(&self, context: &Context) -> Fault {
+        warn!(error = %self, "can't connect to RabbitMQ");
+        match self {
+            Self::Broker(error) => context.fault(error),
+            Self::Fault(fault) => fault.clone(),
+            Self::TimedOut(_) => Fault::Unavailable,
+        }
+    }
+}
+
 pub(super) async fn connect(context: &Context, role: Role) -> Result<Connection, ConnectError> {
     let settings = &context.settings;
-    let mut uri = settings.url.uri().clone();
+    let mut uri = settings.urls[0].uri().clone();
     uri.query.heartbeat = Some(HEARTBEAT);
     uri.query.frame_max = Some(match role {
         Role::Feeds | Role::Private => CONSUME_FRAME_MAX,
@@ -69,6 +87,7 @@ pub(super) async fn connect(context: &Context, role: Role) -> Result<Connection,
 
 /// Returns when the connection has ended; says meanwhile when RabbitMQ blocks it.
 pub(super) async fn watch(context: Arc<Context>, connection: Arc<Connection>, role: Role, lost: CancellationToken) {
+    let _counted = Counted::new(context.metrics.connections(role));
     let mut events = connection.events_listener();
     let mut check = interval(CHECK_INTERVAL);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);

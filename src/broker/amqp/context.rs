@@ -1,6 +1,8 @@
 //! What all parts of the back end share: settings, metrics, the way to wait for the broker, and the words for its refusals.
 
+use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 use lapin::ErrorKind;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -13,16 +15,36 @@ use crate::session::Fault;
 
 #[derive(Debug)]
 pub(super) struct Context {
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
+    pub(super) account: Account,
     pub(super) metrics: Metrics,
     pub(super) lifecycle: Lifecycle,
     pub(super) topic_exchange: ShortString,
 }
 
+/// Who the gateway is to RabbitMQ.
+#[derive(Clone, Eq, Hash, PartialEq)]
+pub(super) enum Account {
+    /// What a session said in its CONNECT.
+    Client { login: Box<str>, passcode: Box<str>, vhost: Box<str> },
+    /// What [`Settings::urls`] say.
+    Gateway,
+}
+
+/// Never prints the passcode.
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client { login, vhost, .. } => write!(f, "Client({login:?}, {vhost:?})"),
+            Self::Gateway => f.write_str("Gateway"),
+        }
+    }
+}
+
 impl Context {
-    pub(super) fn new(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, account: Account, metrics: Metrics, lifecycle: Lifecycle) -> Self {
         let topic_exchange = ShortString::from(settings.topic_exchange.as_str());
-        Self { settings, metrics, lifecycle, topic_exchange }
+        Self { settings, account, metrics, lifecycle, topic_exchange }
     }
 
     /// Of queues that RabbitMQ fills whether they are emptied or not.
@@ -51,7 +73,7 @@ impl Context {
     pub(super) fn fault(&self, error: &lapin::Error) -> Fault {
         match error.kind() {
             ErrorKind::ProtocolError(error) => {
-                let uri = self.settings.url.uri();
+                let uri = self.settings.urls[0].uri();
                 let vhost = format!(" in vhost '{}'", uri.vhost);
                 let login = format!(" for user '{}'", uri.authority.userinfo.username);
                 Fault::Refused(error.get_message().as_str().replace(&vhost, "").replace(&login, ""))
@@ -78,7 +100,7 @@ mod tests {
     use crate::telemetry::Registry;
 
     fn context() -> Context {
-        Context::new(Settings::default(), Metrics::new(&Registry::default()), Lifecycle::default())
+        Context::new(Arc::default(), Account::Gateway, Metrics::new(&Registry::default()), Lifecycle::default())
     }
 
     #[test]

@@ -4,14 +4,15 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use lapin::Channel;
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Connection};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::bench::Bench;
 use super::context::Context;
+use super::line::Line;
 use super::tasks::Tasks;
 use crate::session::Fault;
 
@@ -66,10 +67,10 @@ enum Task {
 }
 
 impl Declarer {
-    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, connection: &Arc<Connection>) -> Self {
+    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line) -> Self {
         let start = |_| {
             let (sender, receiver) = mpsc::channel(WAITING_MAX);
-            let bench = Bench::new(context.clone(), connection.clone(), OPERATIONS_PER_CHANNEL);
+            let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
             tasks.spawn(run(context.clone(), receiver, bench));
             sender
         };

@@ -1,29 +1,24 @@
-//! Everything that lives on one set of connections. When one of them is lost all of it ends, and the links are told.
+//! Everything that lives on one account's connections. When one of them is lost all of it ends, and the links are told.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::FieldTable;
-use lapin::{Connection, ExchangeKind};
+use lapin::{Channel, ExchangeKind};
 use tokio::time::timeout;
-use tracing::debug;
 
-use super::connection::{ConnectError, Role, connect, watch};
+use super::connection::{ConnectError, Role};
 use super::context::Context;
-use super::declarer::Declarer;
 use super::feeds::Feeds;
 use super::ids::Ids;
-use super::private;
+use super::line::Line;
+use super::private::{self, Homes};
 use super::publishing::{self, Publisher};
 use super::tasks::Tasks;
 use crate::delivery::{Item, Outbox};
 use crate::ident::SessionId;
 use crate::session::Fault;
-
-/// A connection that RabbitMQ blocks, or that is dead already, does not close in order.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Generation {
@@ -31,42 +26,36 @@ pub(super) struct Generation {
     pub(super) parts: private::Parts,
     pub(super) tasks: Tasks,
     publishers: Vec<Publisher>,
-    connections: [Arc<Connection>; 3],
+    /// For publishing and for feeds; the private ones are in `parts`.
+    lines: [Line; 2],
     /// Whom to tell of the end; `None` once they were told.
     links: Mutex<Option<HashMap<SessionId, Arc<Outbox>>>>,
 }
 
 impl Generation {
+    /// Connects for private channels, which proves that RabbitMQ is there and takes the account; for publishing and for
+    /// feeds once somebody needs that.
     pub(super) async fn connect(context: &Arc<Context>) -> Result<Arc<Self>, ConnectError> {
-        let publish = Arc::new(connect(context, Role::Publish).await?);
-        let feeds = Arc::new(connect(context, Role::Feeds).await?);
-        let private = Arc::new(connect(context, Role::Private).await?);
         let tasks = Tasks::new(context.lifecycle.clone());
         let time = context.settings.operation_timeout;
-        let start = Self::start(context, &tasks, [publish, feeds, private]);
-        match timeout(time, start).await {
-            Ok(Ok(generation)) => Ok(Arc::new(generation)),
-            outcome => {
-                // What was begun ends with it.
-                tasks.ended().cancel();
-                Err(outcome.map_or(ConnectError::TimedOut(time), |it| it.expect_err("the other case is above").into()))
-            }
+        let started = timeout(time, Self::start(context, &tasks)).await.unwrap_or(Err(ConnectError::TimedOut(time)));
+        if started.is_err() {
+            // What was begun ends with it.
+            tasks.ended().cancel();
         }
+        started.map(Arc::new)
     }
 
-    async fn start(context: &Arc<Context>, tasks: &Tasks, connections: [Arc<Connection>; 3]) -> lapin::Result<Self> {
-        let [publish, feeds, private] = &connections;
-        check_topic_exchange(context, private).await?;
+    async fn start(context: &Arc<Context>, tasks: &Tasks) -> Result<Self, ConnectError> {
+        let homes = Homes::open(context, tasks).await?;
+        check_topic_exchange(context, homes.first().line.open().await?.create_channel().await?).await?;
+        let (publish, feeds) = (Line::new(context, tasks, Role::Publish), Line::new(context, tasks, Role::Feeds));
         let ids = Arc::new(Ids::new());
-        let declarer = Declarer::start(context, tasks, private);
-        let publishers = publishing::start(context, tasks, publish, &declarer);
-        let feeds_started = Feeds::start(context, tasks, feeds, &ids).await?;
-        let parts = private::Parts::new(context.clone(), private.clone(), declarer, ids);
-        for (connection, role) in [(publish, Role::Publish), (feeds, Role::Feeds), (private, Role::Private)] {
-            tasks.spawn(watch(context.clone(), connection.clone(), role, tasks.ended().clone()));
-        }
-        let links = Mutex::new(Some(HashMap::new()));
-        Ok(Self { feeds: feeds_started, parts, tasks: tasks.clone(), publishers, connections, links })
+        let publishers = publishing::start(context, tasks, &publish, &homes.first().declarer);
+        let started = Feeds::start(context, tasks, &feeds, &ids).await?;
+        let parts = private::Parts { context: context.clone(), homes, ids };
+        let (tasks, links) = (tasks.clone(), Mutex::new(Some(HashMap::new())));
+        Ok(Self { feeds: started, parts, tasks, publishers, lines: [publish, feeds], links })
     }
 
     pub(super) fn context(&self) -> &Context {
@@ -100,19 +89,15 @@ impl Generation {
         for outbox in links.into_iter().flatten().map(|(_, outbox)| outbox) {
             outbox.push_event(Item::LinkLost);
         }
-        for connection in &self.connections {
-            match timeout(CLOSE_TIMEOUT, connection.close(200, "OK".into())).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => debug!(%error, "a connection was gone before it was closed"),
-                Err(_) => debug!("a connection did not close in order"),
-            }
+        for line in &self.lines {
+            line.close().await;
         }
+        self.parts.homes.close().await;
     }
 }
 
 /// Publishing to an exchange that does not exist would close the publishing channels, over and over.
-async fn check_topic_exchange(context: &Context, connection: &Connection) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
+async fn check_topic_exchange(context: &Context, channel: Channel) -> lapin::Result<()> {
     let options =
         ExchangeDeclareOptions { passive: true, durable: true, auto_delete: false, internal: false, nowait: false };
     let exchange = context.topic_exchange.clone();

@@ -2,6 +2,7 @@
 
 use prometheus::{Histogram, IntCounter, IntGauge};
 
+use super::connection::Role;
 use crate::session::{Fault, Verdict};
 use crate::telemetry::Registry;
 
@@ -22,6 +23,12 @@ pub struct Metrics {
     pub(super) feed_bindings: IntGauge,
     pub(super) private_channels: IntGauge,
     pub(super) private_deliveries: IntCounter,
+    pub(super) private_consumers: IntGauge,
+    pub(super) unsettled: IntGauge,
+    pub(super) accounts: IntGauge,
+    pub(super) feed_queues: IntGauge,
+    pub(super) feed_backlog: IntGauge,
+    connections: [IntGauge; Role::ALL.len()],
     confirmed: IntCounter,
     nacked: IntCounter,
     timed_out: IntCounter,
@@ -42,7 +49,19 @@ impl Metrics {
         );
         let settles =
             registry.counters("broker_amqp_settlements_total", "Deliveries of queues that were settled.", &["verdict"]);
+        let connections = registry.gauges("broker_amqp_connections", "Connections to RabbitMQ.", &["role"]);
         Self {
+            accounts: registry.gauge("broker_amqp_accounts", "Accounts of RabbitMQ that are in use."),
+            private_consumers: registry
+                .gauge("broker_amqp_private_consumers", "Subscriptions that have a consumer of their own."),
+            unsettled: registry.gauge(
+                "broker_amqp_unsettled",
+                "Messages that RabbitMQ has delivered to sessions and waits to hear about.",
+            ),
+            feed_queues: registry.gauge("broker_amqp_feed_queues", "Queues that subscriptions share."),
+            feed_backlog: registry
+                .gauge("broker_amqp_feed_backlog_messages", "Messages that wait in such queues at RabbitMQ."),
+            connections: Role::ALL.map(|it| connections.with_label_values(&[it.as_str()])),
             connected: registry.gauge("broker_amqp_connected", "1 while RabbitMQ can be used."),
             connects: connects.with_label_values(&["connected"]),
             connect_failures: connects.with_label_values(&["failed"]),
@@ -79,6 +98,10 @@ impl Metrics {
         }
     }
 
+    pub(super) fn connections(&self, role: Role) -> &IntGauge {
+        &self.connections[role as usize]
+    }
+
     pub(super) fn published(&self, outcome: &Result<(), Fault>) {
         let counter = match outcome {
             Ok(()) => &self.confirmed,
@@ -86,10 +109,15 @@ impl Metrics {
             Err(Fault::TimedOut(_)) => &self.timed_out,
             Err(
                 Fault::AccessRefused { .. }
+                | Fault::Amqp { .. }
+                | Fault::ConnectionLimit(_)
+                | Fault::Forbidden { .. }
                 | Fault::Full { .. }
+                | Fault::LoginMissing
                 | Fault::Refused(_)
                 | Fault::Unavailable
-                | Fault::Unsupported(_),
+                | Fault::Unsupported(_)
+                | Fault::VhostRefused { .. },
             ) => &self.failed,
         };
         counter.inc();

@@ -8,7 +8,7 @@
 //!                  └──▶ private (queues, acks): worker ─▶ channel of the session ─▶ Outbox
 //! ```
 //!
-//! A link belongs to one generation and is lost with it. All sessions share the account of [`Settings::url`].
+//! A link belongs to one generation and is lost with it.
 //!
 //! The AMQP library is used here alone, by rules that its behaviour asks for: one task publishes on a channel; what a
 //! client can write becomes a short string only after its length was checked; header values are long strings; no
@@ -23,6 +23,7 @@ mod feeds;
 mod generation;
 mod ids;
 mod incoming;
+mod line;
 mod link;
 mod metrics;
 mod private;
@@ -37,12 +38,12 @@ use std::sync::Arc;
 use super::LinkRequest;
 use crate::lifecycle::{Latch, Lifecycle};
 use crate::session::Fault;
-use context::Context;
+use context::{Account, Context};
 use supervisor::Current;
 
 pub use link::Link;
 pub use metrics::Metrics;
-pub use settings::{Name, NameError, Settings, Url, UrlError};
+pub use settings::{Identity, Name, NameError, Settings, Url, UrlError};
 
 const NO_DURABLE: Fault = Fault::Unsupported(
     "durable subscriptions are not served over RabbitMQ yet: subscribe to a /queue, or to the /topic without durable",
@@ -60,7 +61,7 @@ impl Broker {
     /// Begins to connect, and goes on until the process stops. The latch is set while RabbitMQ can be used.
     pub fn start(settings: Settings, lifecycle: &Lifecycle, latch: Latch, metrics: Metrics) -> Self {
         let current = Arc::new(Current::default());
-        let context = Arc::new(Context::new(settings, metrics, lifecycle.clone()));
+        let context = Arc::new(Context::new(Arc::new(settings), Account::Gateway, metrics, lifecycle.clone()));
         lifecycle.spawn_background(supervisor::run(context, current.clone(), latch));
         Self(current)
     }

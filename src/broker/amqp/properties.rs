@@ -127,8 +127,14 @@ fn expiration(value: &str) -> Result<ShortString, Fault> {
 /// D30: a reply-to must be a destination, and travels as it is.
 fn reply_to(value: &str) -> Result<ShortString, Fault> {
     match Destination::parse(value) {
-        Ok(Destination::TempQueue(_)) => Err(super::NO_TEMP_QUEUE),
-        Ok(Destination::Queue(_) | Destination::ReplyQueue(_) | Destination::Topic(_)) => short("reply-to", value),
+        Ok(Destination::TempQueue(_)) => Err(refused(format!("reply-to: '{value}' belongs to another session"))),
+        Ok(
+            Destination::AmqQueue(_)
+            | Destination::Exchange { .. }
+            | Destination::Queue(_)
+            | Destination::ReplyQueue(_)
+            | Destination::Topic(_),
+        ) => short("reply-to", value),
         Err(error) => Err(refused(format!("reply-to: {error}"))),
     }
 }

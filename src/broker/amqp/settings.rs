@@ -9,7 +9,10 @@ use lapin::uri::{AMQPScheme, AMQPUri};
 /// The same for the whole gateway.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub url: Url,
+    /// Where RabbitMQ is: tried one after the other, from one that is picked by chance. Never empty.
+    pub urls: Vec<Url>,
+    /// Whose account a session uses.
+    pub identity: Identity,
     /// What RabbitMQ shows beside each connection, followed by what the connection is for.
     pub connection_name: String,
     pub connect_timeout: Duration,
@@ -42,7 +45,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            url: Url::default(),
+            urls: vec![Url::default()],
+            identity: Identity::Gateway,
             connection_name: "stompgate".to_owned(),
             connect_timeout: Duration::from_secs(5),
             reconnect_delay_min: Duration::from_millis(200),
@@ -60,6 +64,15 @@ impl Default for Settings {
             message_bytes_max: 16 * 1024 * 1024,
         }
     }
+}
+
+/// Whose account the sessions use at RabbitMQ.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Identity {
+    /// Login, passcode and host of CONNECT: RabbitMQ checks them, and its permissions decide.
+    Client,
+    /// One account for all, that of [`Settings::urls`].
+    Gateway,
 }
 
 /// Where RabbitMQ is, and who the gateway is to it: `amqp://login:password@host:port/vhost`, or `amqps://`.
@@ -153,7 +166,7 @@ mod tests {
     fn printing_settings_does_not_show_the_password() {
         let url: Url = "amqps://jo:sec%2Fret@rabbit.example:5671/a%2Fb".parse().unwrap();
         assert_eq!(url.to_string(), "amqps://jo:***@rabbit.example:5671/a%2fb");
-        let settings = format!("{:?}", Settings { url, ..Settings::default() });
+        let settings = format!("{:?}", Settings { urls: vec![url], ..Settings::default() });
         assert!(settings.contains("rabbit.example") && !settings.contains("ret"), "{settings}");
     }
 

@@ -41,7 +41,7 @@ pub(super) async fn run(context: Arc<Context>, current: Arc<Current>, latch: Lat
             }
             Err(error) => {
                 context.metrics.connect_failures.inc();
-                warn!(url = %settings.url, %error, "can't connect to RabbitMQ");
+                warn!(urls = ?settings.urls, %error, "can't connect to RabbitMQ");
             }
         }
         let pause = backoff.pause(rand::random());
@@ -53,7 +53,7 @@ pub(super) async fn run(context: Arc<Context>, current: Arc<Current>, latch: Lat
 
 /// Until the generation ends, or the process stops: both cancel the same token.
 async fn serve(context: &Context, current: &Current, latch: &Latch, generation: Arc<Generation>) {
-    info!(url = %context.settings.url, "connected to RabbitMQ");
+    info!(urls = ?context.settings.urls, "connected to RabbitMQ");
     context.metrics.connects.inc();
     context.metrics.connected.set(1);
     current.set(Some(generation.clone()));

@@ -29,6 +29,8 @@ enum Subscription {
     Topic(Pattern),
 }
 
+const NOT_EMBEDDED: Fault = Fault::Unsupported("/exchange and /amq/queue need RabbitMQ (broker.kind = \"amqp\")");
+
 /// Replies that a session is given before it has written the first.
 const REPLIES_PREFETCH: u16 = 64;
 
@@ -83,6 +85,7 @@ impl Link {
         let message = Message::new(&id, &destination.to_string(), headers, body);
         let Shared { topics, queues, metrics, .. } = &*self.shared;
         match destination {
+            Destination::AmqQueue(_) | Destination::Exchange { .. } => return Err(NOT_EMBEDDED),
             Destination::Queue(name) => queues.publish(&Name::Shared(name), &message)?,
             Destination::ReplyQueue(name) => queues.publish(&Name::Reply(name), &message)?,
             Destination::TempQueue(_) => return Err(Fault::Unsupported("a temp-queue is only for reply-to")),
@@ -97,8 +100,9 @@ impl Link {
     }
 
     fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), Fault> {
-        let Subscribe { key, id, destination, ack, prefetch, is_durable } = subscribe;
+        let Subscribe { key, id, destination, ack, prefetch, is_durable, headers: _ } = subscribe;
         let name = match destination {
+            Destination::AmqQueue(_) | Destination::Exchange { .. } => return Err(NOT_EMBEDDED),
             Destination::Queue(name) => Name::Shared(name),
             Destination::ReplyQueue(_) | Destination::TempQueue(_) => {
                 return Err(Fault::Unsupported("only the session that asked for replies receives them"));

@@ -53,7 +53,7 @@ impl Session {
 
     fn subscribe(&mut self, key: u32, destination: Destination, ack: AckMode, is_durable: bool) -> Result<(), Fault> {
         let (key, id) = (SubscriptionKey(key), SubscriptionId::new("id"));
-        let subscribe = Subscribe { key, id, destination, ack, prefetch: 2, is_durable };
+        let subscribe = Subscribe { key, id, destination, ack, prefetch: 2, is_durable, headers: Headers::new() };
         self.link.subscribe(subscribe).now_or_never().expect("it answers at once")
     }
 

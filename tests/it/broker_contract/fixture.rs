@@ -116,14 +116,31 @@ impl Session {
         let key = self.new_key(ack);
         let id = SubscriptionId::new(&format!("sub-{}", key.0));
         let destination = destination.clone();
-        let pending = self.link().subscribe(Subscribe { key, id, destination, ack, prefetch, is_durable: false });
+        let pending = self.link().subscribe(Subscribe {
+            key,
+            id,
+            destination,
+            ack,
+            prefetch,
+            is_durable: false,
+            headers: Headers::new(),
+        });
         (key, pending)
     }
 
     pub(crate) async fn subscribe_durably(&mut self, destination: &Destination, id: &str) -> SubscriptionKey {
         let (key, ack) = (self.new_key(AckMode::Client), AckMode::Client);
         let (id, destination) = (SubscriptionId::new(id), destination.clone());
-        done(self.link().subscribe(Subscribe { key, id, destination, ack, prefetch: 64, is_durable: true })).await;
+        done(self.link().subscribe(Subscribe {
+            key,
+            id,
+            destination,
+            ack,
+            prefetch: 64,
+            is_durable: true,
+            headers: Headers::new(),
+        }))
+        .await;
         key
     }
 

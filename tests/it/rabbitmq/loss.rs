@@ -39,7 +39,7 @@ fn broker_address() -> SocketAddr {
 
 async fn behind(proxy: &Proxy, settings: Settings) -> Gateway {
     let url = url_with(&password(), proxy.address).parse().unwrap();
-    let gateway = Gateway::started(Settings { url, ..settings });
+    let gateway = Gateway::started(Settings { urls: vec![url], ..settings });
     gateway.is_ready().await;
     gateway
 }
@@ -186,7 +186,7 @@ async fn publishes_wait_while_rabbitmq_blocks_and_all_else_goes_on() {
 async fn a_wrong_password_is_tried_again_after_growing_pauses_and_nothing_opens() {
     let begun = Instant::now();
     let url = url_with("wrong", broker_address()).parse().unwrap();
-    let gateway = Gateway::started(Settings { url, ..Settings::default() });
+    let gateway = Gateway::started(Settings { urls: vec![url], ..Settings::default() });
     eventually("it has failed often", async || gateway.metric("connects_total", "failed") >= 4.0).await;
     // Half of 200, 400 and 800 ms, at least.
     assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
@@ -198,7 +198,7 @@ async fn a_wrong_password_is_tried_again_after_growing_pauses_and_nothing_opens(
 #[tokio::test]
 async fn a_topic_exchange_that_does_not_exist_is_found_out_before_anybody_is_let_in() {
     let topic_exchange = "no-such-exchange".parse().unwrap();
-    let gateway = Gateway::started(Settings { url: url(), topic_exchange, ..Settings::default() });
+    let gateway = Gateway::started(Settings { urls: vec![url()], topic_exchange, ..Settings::default() });
     eventually("it has failed", async || gateway.metric("connects_total", "failed") >= 2.0).await;
     assert!(!gateway.latch.is_set());
     assert_eq!(open(&gateway).await, Err(Fault::Unavailable));

@@ -210,7 +210,7 @@ async fn a_pattern_that_would_keep_the_publishers_busy_is_refused() {
 #[tokio::test]
 async fn sessions_that_take_all_channels_leave_publishing_to_queues_alone() {
     let url = format!("{}?channel_max=16", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
-    let gateway = Gateway::started(Settings { url, ..Settings::default() });
+    let gateway = Gateway::started(Settings { urls: vec![url], ..Settings::default() });
     gateway.is_ready().await;
     let fixture = gateway.fixture();
     let mut sessions = Vec::new();

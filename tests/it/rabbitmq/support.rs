@@ -24,7 +24,7 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// With the URL of the tests.
     pub(crate) async fn connected(settings: amqp::Settings) -> Self {
-        let gateway = Self::started(amqp::Settings { url: url(), ..settings });
+        let gateway = Self::started(amqp::Settings { urls: vec![url()], ..settings });
         gateway.is_ready().await;
         gateway
     }

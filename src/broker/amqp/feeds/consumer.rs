@@ -10,7 +10,7 @@ use futures::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, Consumer};
+use lapin::{Channel, Consumer};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -20,6 +20,8 @@ use crate::broker::amqp::context::Context;
 use crate::broker::amqp::declarer::EXCLUSIVE;
 use crate::broker::amqp::ids::Ids;
 use crate::broker::amqp::incoming;
+use crate::broker::amqp::line::Line;
+use crate::session::Fault;
 
 /// How long a delivery may go unacknowledged when few arrive.
 const ACK_DELAY: Duration = Duration::from_millis(20);
@@ -27,16 +29,15 @@ const ACK_DELAY: Duration = Duration::from_millis(20);
 /// Acknowledged at the latest when this part of the prefetch has arrived, so that RabbitMQ never has to wait.
 const ACKS_PER_PREFETCH: u16 = 8;
 
-pub(super) async fn open(
-    context: &Context,
-    connection: &Connection,
-    shard: &Shard,
-) -> lapin::Result<(Channel, Consumer)> {
-    let channel = connection.create_channel().await?;
-    channel.queue_declare(shard.queue.clone(), EXCLUSIVE, context.exclusive_arguments()).await?;
-    channel.basic_qos(context.settings.feed_prefetch.max(1), BasicQosOptions { global: false }).await?;
+pub(super) async fn open(context: &Context, line: &Line, shard: &Shard) -> Result<(Channel, Consumer), Fault> {
+    let channel = line.channel().await?;
+    let queue = &shard.queue;
+    context.answer(channel.queue_declare(queue.clone(), EXCLUSIVE, context.exclusive_arguments())).await?;
+    let prefetch = context.settings.feed_prefetch.max(1);
+    context.answer(channel.basic_qos(prefetch, BasicQosOptions { global: false })).await?;
     let options = BasicConsumeOptions { no_local: false, no_ack: false, exclusive: true, nowait: false };
-    let consumer = channel.basic_consume(shard.queue.clone(), "feed".into(), options, FieldTable::default()).await?;
+    let consume = channel.basic_consume(queue.clone(), "feed".into(), options, FieldTable::default());
+    let consumer = context.answer(consume).await?;
     Ok((channel, consumer))
 }
 

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use lapin::Channel;
 use lapin::options::QueueBindOptions;
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
@@ -18,6 +18,7 @@ use super::Shard;
 use super::bindings::{Bindings, Subscribed, Work};
 use crate::broker::amqp::bench::Bench;
 use crate::broker::amqp::context::Context;
+use crate::broker::amqp::line::Line;
 use crate::broker::amqp::metrics::Share;
 use crate::broker::amqp::properties;
 use crate::delivery::Subscriber;
@@ -124,10 +125,10 @@ impl Drop for End<'_> {
 }
 
 /// Binds and unbinds, one at a time.
-pub(super) async fn run(context: Arc<Context>, connection: Arc<Connection>, shard: Arc<Shard>, lane: usize) {
+pub(super) async fn run(context: Arc<Context>, line: Line, shard: Arc<Shard>, lane: usize) {
     let lane = &shard.lanes[lane];
     let _end = End(lane);
-    let mut bench = Bench::new(context.clone(), connection, u32::MAX);
+    let mut bench = Bench::new(context.clone(), line, u32::MAX);
     let mut bound = Share::new(&context.metrics.feed_bindings);
     loop {
         match lane.next_work().await {

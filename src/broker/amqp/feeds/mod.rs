@@ -13,17 +13,18 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lapin::Connection;
 use lapin::types::ShortString;
 use tokio::sync::oneshot;
 
 use self::lane::{Lane, Waiter};
 use super::context::Context;
 use super::ids::Ids;
+use super::line::Line;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::delivery::{Subscriber, Table};
 use crate::destination::Pattern;
+use crate::session::Fault;
 
 /// Binds in flight at a time, in each shard. One more costs a channel; RabbitMQ takes about 0.4 ms for a bind.
 const LANES: usize = 4;
@@ -57,26 +58,32 @@ impl Feeds {
     pub(super) async fn start(
         context: &Arc<Context>,
         tasks: &Tasks,
-        connection: &Arc<Connection>,
+        line: &Line,
         ids: &Arc<Ids>,
-    ) -> lapin::Result<Self> {
+    ) -> Result<Self, Fault> {
         let mut shards = Vec::new();
         for number in 0..context.settings.feed_shards.max(1) {
             let queue = ids.feed_queue(number);
             let lanes = (0..LANES).map(|_| Lane::new(context.settings.unbind_linger)).collect();
             let shard = Arc::new(Shard { queue, table: Table::default(), lanes });
-            let consumer = consumer::open(context, connection, &shard).await?;
+            let consumer = consumer::open(context, line, &shard).await?;
             tasks.spawn(consumer::run(context.clone(), consumer, shard.clone(), ids.clone(), tasks.ended().clone()));
             for lane in 0..LANES {
-                tasks.spawn(lane::run(context.clone(), connection.clone(), shard.clone(), lane));
+                tasks.spawn(lane::run(context.clone(), line.clone(), shard.clone(), lane));
             }
             shards.push(shard);
         }
         Ok(Self { shards })
     }
 
-    /// The pending resolves once the pattern is bound.
-    pub(super) fn subscribe(&self, pattern: Pattern, subscriber: Subscriber) -> (Subscription, Pending) {
+    /// What is published to `exchange` under a key that `pattern` matches. The pending resolves once it is bound.
+    pub(super) fn subscribe(
+        &self,
+        exchange: &ShortString,
+        pattern: Pattern,
+        subscriber: Subscriber,
+    ) -> (Subscription, Pending) {
+        let _ = exchange;
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&pattern) as usize;
         let shard = &self.shards[hash % self.shards.len()];
         let lane = hash / self.shards.len() % LANES;

@@ -3,20 +3,21 @@
 //! The session's end is a [`Private`]; a task of its own holds the channel. What passes between them is under one small
 //! lock, because a settlement must neither wait nor be lost: there are never more than RabbitMQ has delivered.
 
+mod homes;
 mod ledger;
+mod replies;
 mod worker;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use lapin::Connection;
 use lapin::types::ShortString;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use self::ledger::{Ledger, Settlement};
 use self::worker::Worker;
 use super::context::Context;
-use super::declarer::{self, Declarer, Queue};
+use super::declarer::Queue;
 use super::ids::Ids;
 use super::tasks::Tasks;
 use crate::broker::Pending;
@@ -24,6 +25,8 @@ use crate::delivery::Outbox;
 use crate::ident::SubscriptionKey;
 use crate::message::AckToken;
 use crate::session::{Fault, Verdict};
+pub(super) use homes::{Home, Homes};
+pub(super) use replies::Replies;
 
 /// Subscriptions of one session that were not begun yet. Beyond it they fail.
 const WAITING_MAX: usize = 1_024;
@@ -32,21 +35,8 @@ const WAITING_MAX: usize = 1_024;
 #[derive(Clone, Debug)]
 pub(super) struct Parts {
     pub(super) context: Arc<Context>,
-    pub(super) connection: Arc<Connection>,
-    pub(super) declarer: Declarer,
+    pub(super) homes: Homes,
     pub(super) ids: Arc<Ids>,
-    /// Channels that sessions may have.
-    pub(super) room: Arc<Semaphore>,
-}
-
-impl Parts {
-    pub(super) fn new(context: Arc<Context>, connection: Arc<Connection>, declarer: Declarer, ids: Arc<Ids>) -> Self {
-        // The channels that declare are on the same connection, whose channels are counted with the one of number 0. A
-        // declare that was refused may need another one before the last is closed.
-        let channels = usize::from(connection.configuration().channel_max());
-        let room = Arc::new(Semaphore::new(channels.saturating_sub(1 + 2 * declarer::CHANNELS)));
-        Self { context, connection, declarer, ids, room }
-    }
 }
 
 /// What is consumed.

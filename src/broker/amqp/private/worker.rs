@@ -15,8 +15,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::ledger::{Scope, Settlement};
-use super::{Command, Done, Next, Parts, Shared, Source};
-use crate::broker::amqp::context::no_channel;
+use super::{Command, Done, Home, Next, Parts, Shared, Source};
 use crate::broker::amqp::incoming;
 use crate::broker::amqp::metrics::Counted;
 use crate::delivery::{Item, Outbox};
@@ -31,15 +30,11 @@ pub(super) struct Worker {
     parts: Parts,
     shared: Arc<Shared>,
     outbox: Arc<Outbox>,
-    channel: Option<(Channel, Held)>,
+    /// Where the session has its channel; the same for all of its subscriptions.
+    home: Option<(Arc<Home>, OwnedSemaphorePermit)>,
+    channel: Option<(Channel, Counted)>,
     consumers: SelectAll<BoxStream<'static, Event>>,
     subscriptions: HashMap<SubscriptionKey, Subscription>,
-}
-
-/// Given back with the channel.
-struct Held {
-    _counted: Counted,
-    _room: OwnedSemaphorePermit,
 }
 
 #[derive(Debug)]
@@ -57,7 +52,15 @@ enum Event {
 
 impl Worker {
     pub(super) fn new(parts: Parts, shared: Arc<Shared>, outbox: Arc<Outbox>) -> Self {
-        Self { parts, shared, outbox, channel: None, consumers: SelectAll::new(), subscriptions: HashMap::new() }
+        Self {
+            parts,
+            shared,
+            outbox,
+            home: None,
+            channel: None,
+            consumers: SelectAll::new(),
+            subscriptions: HashMap::new(),
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -93,21 +96,21 @@ impl Worker {
 
     /// Declare, prefetch, consume, bind: in this order (D17), so that nothing is missed and nothing overruns.
     async fn subscribe(&mut self, key: SubscriptionKey, source: Source, prefetch: u16) -> Result<(), Fault> {
-        let Parts { declarer, ids, .. } = &self.parts;
+        let home = self.home().await?;
         let queue = match &source {
             Source::Queue(queue) => {
-                declarer.declare_again(queue).await?;
+                home.declarer.declare_again(queue).await?;
                 queue.name.clone()
             }
             Source::Topic(_) => {
-                let queue = ids.next_private_queue();
-                declarer.declare_exclusive(&queue).await?;
+                let queue = self.parts.ids.next_private_queue();
+                home.declarer.declare_exclusive(&queue).await?;
                 queue
             }
         };
         self.consume(key, queue.clone(), prefetch).await?;
         if let Source::Topic(pattern) = source
-            && let Err(fault) = self.parts.declarer.bind_topic(&queue, pattern).await
+            && let Err(fault) = home.declarer.bind_topic(&queue, pattern).await
         {
             // The queue goes with its consumer.
             self.cancel(key, None).await;
@@ -207,7 +210,7 @@ impl Worker {
             return;
         }
         sleep(LOSS_DELAY).await;
-        if !self.parts.connection.status().connected() {
+        if self.home.as_ref().is_some_and(|(home, _)| !home.line.is_connected()) {
             // All of this generation ends, this task with it, and the link says so.
             pending::<()>().await;
         }
@@ -226,17 +229,24 @@ impl Worker {
         if let Some((channel, _)) = &self.channel {
             return Ok(channel.clone());
         }
-        let Parts { context, connection, room, .. } = &self.parts;
-        let room = room.clone().try_acquire_owned().map_err(|_| no_channel())?;
-        let channel = context.answer(connection.create_channel()).await?;
-        let held = Held { _counted: Counted::new(&context.metrics.private_channels), _room: room };
-        self.channel = Some((channel.clone(), held));
+        let channel = self.home().await?.line.channel().await?;
+        let counted = Counted::new(&self.parts.context.metrics.private_channels);
+        self.channel = Some((channel.clone(), counted));
         Ok(channel)
+    }
+
+    async fn home(&mut self) -> Result<Arc<Home>, Fault> {
+        if let Some((home, _)) = &self.home {
+            return Ok(home.clone());
+        }
+        let (home, room) = self.parts.homes.room().await?;
+        self.home = Some((home.clone(), room));
+        Ok(home)
     }
 
     /// RabbitMQ requeues what is unsettled.
     async fn close(mut self) {
-        let Some((channel, _held)) = self.channel.take() else { return };
+        let Some((channel, _counted)) = self.channel.take() else { return };
         if let Err(fault) = self.parts.context.answer(channel.close(200, "OK".into())).await {
             warn!(%fault, "the channel of a session was not closed in order");
         }

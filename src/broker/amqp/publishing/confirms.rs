@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use futures::stream::{FuturesUnordered, StreamExt};
-use lapin::{Confirmation, ConnectionStatus, PublisherConfirm};
+use lapin::{Confirmation, PublisherConfirm};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use crate::broker::amqp::context::Context;
+use crate::broker::amqp::line::Line;
 use crate::broker::amqp::metrics::Counted;
 use crate::session::Fault;
 
@@ -26,7 +27,7 @@ pub(super) struct Unconfirmed {
 
 pub(super) async fn run(
     context: Arc<Context>,
-    connection: ConnectionStatus,
+    line: Line,
     mut written: mpsc::Receiver<Unconfirmed>,
     ended: CancellationToken,
 ) {
@@ -45,7 +46,7 @@ pub(super) async fn run(
         };
         let outcome = match confirm {
             Ok(mut confirm) => {
-                let outcome = answer(&context, &connection, &mut confirm, written, &mut blocked).await;
+                let outcome = answer(&context, &line, &mut confirm, written, &mut blocked).await;
                 if matches!(outcome, Err(Fault::TimedOut(_))) {
                     late.push(confirm);
                 }
@@ -70,7 +71,7 @@ pub(super) async fn run(
 /// The time of each message runs from when it was written, so that those before it do not add to it.
 async fn answer(
     context: &Context,
-    connection: &ConnectionStatus,
+    line: &Line,
     confirm: &mut PublisherConfirm,
     written: Instant,
     blocked: &mut Option<Instant>,
@@ -82,7 +83,7 @@ async fn answer(
             Ok(Ok(Confirmation::Nack(_))) => return Err(Fault::Nacked),
             Ok(Err(error)) => return Err(context.fault(&error)),
             // RabbitMQ reads nothing from this connection now; publishes simply wait.
-            Err(_) if connection.blocked() => *blocked = Some(Instant::now()),
+            Err(_) if line.is_blocked() => *blocked = Some(Instant::now()),
             Err(_) => return Err(context.timed_out()),
         }
     }

@@ -12,12 +12,14 @@ mod writer;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use lapin::BasicProperties;
 use lapin::types::ShortString;
-use lapin::{BasicProperties, Connection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::context::Context;
 use super::declarer::{Declarer, Queue};
+use super::line::Line;
+use super::private::Replies;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::ident::SessionId;
@@ -45,6 +47,8 @@ pub(super) struct Routed {
     pub(super) body: Bytes,
     /// What has to be declared first.
     pub(super) queue: Option<Arc<Queue>>,
+    /// What has to be consumed first, and becomes the `reply_to`.
+    pub(super) replies: Option<Arc<Replies>>,
 }
 
 #[derive(Debug)]
@@ -56,12 +60,7 @@ struct Outgoing {
     room: OwnedSemaphorePermit,
 }
 
-pub(super) fn start(
-    context: &Arc<Context>,
-    tasks: &Tasks,
-    connection: &Arc<Connection>,
-    declarer: &Declarer,
-) -> Vec<Publisher> {
+pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line, declarer: &Declarer) -> Vec<Publisher> {
     let settings = &context.settings;
     let room_max = settings.publish_queue_bytes_max.min(Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(room_max));
@@ -70,9 +69,8 @@ pub(super) fn start(
     let start = |_| {
         let (queue, outgoing) = mpsc::channel(messages_max);
         let (written, unconfirmed) = mpsc::channel(settings.publishes_in_flight_max);
-        tasks.spawn(writer::Writer::new(context, connection, declarer, written).run(outgoing));
-        let blocked = connection.status().clone();
-        tasks.spawn(confirms::run(context.clone(), blocked, unconfirmed, tasks.ended().clone()));
+        tasks.spawn(writer::Writer::new(context, line, declarer, written).run(outgoing));
+        tasks.spawn(confirms::run(context.clone(), line.clone(), unconfirmed, tasks.ended().clone()));
         Publisher { queue, room: room.clone(), room_max }
     };
     (0..settings.publishers.max(1)).map(start).collect()

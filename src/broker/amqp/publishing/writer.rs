@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, MaybeDone, maybe_done};
 use futures::stream::{FuturesUnordered, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Connection, PublisherConfirm};
+use lapin::{Channel, PublisherConfirm};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -18,6 +18,7 @@ use super::lanes::{Admitted, Lanes};
 use super::{Outgoing, Routed};
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::declarer::Declarer;
+use crate::broker::amqp::line::Line;
 use crate::broker::amqp::metrics::Counted;
 use crate::ident::SessionId;
 use crate::session::Fault;
@@ -27,7 +28,7 @@ const BATCH: usize = 64;
 
 pub(super) struct Writer {
     context: Arc<Context>,
-    connection: Arc<Connection>,
+    line: Line,
     declarer: Declarer,
     channel: Option<Channel>,
     lanes: Lanes<Outgoing>,
@@ -42,13 +43,13 @@ type Write<'a> = Pin<Box<MaybeDone<BoxFuture<'a, lapin::Result<PublisherConfirm>
 impl Writer {
     pub(super) fn new(
         context: &Arc<Context>,
-        connection: &Arc<Connection>,
+        line: &Line,
         declarer: &Declarer,
         written: mpsc::Sender<Unconfirmed>,
     ) -> Self {
         Self {
             context: context.clone(),
-            connection: connection.clone(),
+            line: line.clone(),
             declarer: declarer.clone(),
             channel: None,
             lanes: Lanes::new(),
@@ -160,7 +161,7 @@ impl Writer {
         if let Some(channel) = self.channel.as_ref().filter(|it| it.status().connected()) {
             return Ok(channel.clone());
         }
-        let channel = self.context.answer(self.connection.create_channel()).await?;
+        let channel = self.line.channel().await?;
         self.context.answer(channel.confirm_select(ConfirmSelectOptions { nowait: false })).await?;
         self.channel = Some(channel.clone());
         Ok(channel)
