@@ -15,6 +15,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 	for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
 	if command -v shellcheck; then shellcheck $(SCRIPTS); fi
+	tests/rows.sh
 
 test:
 	tests/all.sh

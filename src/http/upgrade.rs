@@ -68,7 +68,7 @@ fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> 
 }
 
 /// The first one offered that is known, as the client spelled it: its list is in the order of its preference (RFC 6455
-/// section 4.1), and stomp.js begins with v12. None offered or none known is fine too (W2).
+/// section 4.1), and stomp.js begins with v12. None offered or none known is fine too (H2).
 fn protocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let offered = tokens(headers, SEC_WEBSOCKET_PROTOCOL);
     let known = |it: &&str| PROTOCOLS.iter().any(|known| it.eq_ignore_ascii_case(known));

@@ -95,7 +95,7 @@ impl WebSocket {
     }
 
     /// A text message; a binary one if it is not UTF-8, for which a browser would end the connection
-    /// (RFC 6455 section 8.1; W4).
+    /// (RFC 6455 section 8.1; H4).
     pub fn queue(&mut self, payload: Bytes) {
         let kind = if std::str::from_utf8(&payload).is_ok() { Data::Text } else { Data::Binary };
         self.stream.get_mut().queue(OpCode::Data(kind), payload);
