@@ -12,6 +12,7 @@ use crate::transport::Inbound;
 use crate::transport::memory::{Peer, pair};
 
 mod limits;
+mod rules;
 
 /// A gateway without a network.
 struct Gateway {
@@ -46,6 +47,7 @@ impl Gateway {
             metrics: Metrics::new(&metrics),
             outbox: Arc::new(outbox),
             outbox_metrics: delivery::Metrics::new(&metrics),
+            rules: Rules::default(),
             session: Arc::new(session),
         };
         Self { context: Arc::new(context), registry: Registry::new(1_000), metrics }
