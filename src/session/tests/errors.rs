@@ -165,6 +165,22 @@ fn e7_a_limit_of_connections() {
 }
 
 #[test]
+fn c8_a_client_that_is_refused_has_the_rest_of_its_time_to_try_again() {
+    let mut it = Dialogue::new(settings(false));
+    for op in [1, 2] {
+        it.client("CONNECT accept-version:1.2");
+        it.next();
+        it.failed(op, Fault::AccessRefused { login: "ann".to_owned() });
+        it.expect_error("access_refused", "Bad CONNECT");
+        it.pass(Duration::from_secs(4));
+        it.expect_nothing();
+    }
+    it.pass(Duration::from_secs(2));
+    it.expect_error("connect_timeout", "No CONNECT received in time");
+    it.expect("close 1002 connect_timeout");
+}
+
+#[test]
 fn e8_a_header_that_can_not_be_read() {
     let check = |frame: &str, cause: &str| {
         let text = format!("Processing error: {cause}");
