@@ -103,6 +103,7 @@ impl App {
             metrics: metrics.driver,
             outbox: Arc::new(settings.delivery),
             outbox_metrics: metrics.delivery,
+            rules: settings.rules,
             session: Arc::new(settings.session),
         };
         let connections = registry::Registry::new(settings.http.connections_max);

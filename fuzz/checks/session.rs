@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use stompgate::ident::{OpId, SessionId, SubscriptionKey};
 use stompgate::message::{AckToken, Delivery, Message};
-use stompgate::session::{Action, Answer, Fault, Input, Sent, Session, Settings};
+use stompgate::session::{AckScope, Action, Answer, Fault, Input, Sent, Session, Settings};
 use stompgate::stomp::{Command, Decoder, Frame, Headers, Limits, Version};
 
 const IN_FLIGHT_MAX: usize = 8;
@@ -32,8 +32,10 @@ struct World {
 
 /// `script` is read as one step a byte pair.
 pub(crate) fn check(script: &[u8], start: Instant) {
+    let is_set = |bit: u8| script.first().is_some_and(|it| it & bit != 0);
     let settings = Settings {
-        close_on_error: script.first().is_some_and(|it| it & 1 == 0),
+        ack_scope: if is_set(2) { AckScope::Session } else { AckScope::Subscription },
+        close_on_error: !is_set(1),
         publishes_in_flight_max: IN_FLIGHT_MAX,
         subscriptions_max: 5,
         transactions_max: 2,
@@ -106,8 +108,9 @@ impl World {
     fn frame(&self, what: u8, detail: u8) -> Frame {
         let number = detail % 4;
         let (id, transaction) = (format!("s{number}"), format!("t{}", detail % 3));
-        let receipt = format!("r{}", self.asked.len());
         let destination = ["/topic/a", "/queue/a", "/nowhere", "/topic/a.*"][usize::from(detail / 4 % 4)];
+        let subscription = if what & 64 == 0 { ("id", &*id) } else { ("destination", destination) };
+        let receipt = format!("r{}", self.asked.len());
         let ack_id = self.ack_ids.get(usize::from(detail) % self.ack_ids.len().max(1)).map_or("none", |it| it);
         let ack_mode = ["auto", "client", "client-individual"][usize::from(detail / 16 % 3)];
         let mut headers: Vec<(&str, &str)> = Vec::new();
@@ -128,11 +131,11 @@ impl World {
                 Command::Send
             }
             2 => {
-                headers.extend([("id", &*id), ("destination", destination), ("ack", ack_mode)]);
+                headers.extend([subscription, ("destination", destination), ("ack", ack_mode)]);
                 Command::Subscribe
             }
             3 => {
-                headers.push(("id", &id));
+                headers.push(subscription);
                 Command::Unsubscribe
             }
             4 | 5 => {
@@ -162,6 +165,7 @@ impl World {
         let outcome = match detail % 8 {
             0 => Err(Fault::Nacked),
             1 => Err(Fault::Unavailable),
+            2 => Err(Fault::Amqp { name: "not_found", text: "NOT_FOUND".to_owned() }),
             _ => Ok(Answer::Done),
         };
         self.input(Input::Done { op, outcome });

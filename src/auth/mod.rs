@@ -1,10 +1,13 @@
-//! Who a client is, by what its CONNECT says. Does not know what they may then do at the broker.
+//! Who a client is, by what its CONNECT says, and which destinations of the broker are open to clients at all.
+
+mod rules;
 
 use std::fmt;
 
 use subtle::{Choice, ConstantTimeEq};
 
 use crate::ident::Principal;
+pub use rules::{Access, NotOpen, Rule, RuleError, Rules};
 
 /// How clients are told apart.
 #[derive(Clone, Debug, Default)]

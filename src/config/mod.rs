@@ -9,7 +9,7 @@ mod reader;
 mod sections;
 mod sources;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Rules};
 use crate::broker::{amqp, memory};
 use crate::{admin, delivery, http, lifecycle, session, stomp, telemetry};
 pub use fault::{Fault, Faults};
@@ -28,6 +28,7 @@ pub struct Settings {
     pub http: http::Settings,
     pub lifecycle: lifecycle::Settings,
     pub log: telemetry::LogSettings,
+    pub rules: Rules,
     pub session: session::Settings,
     pub stomp: stomp::Limits,
 }

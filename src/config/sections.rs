@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::kind::{
-    address, address_or_off, bytes, choice, duration, flag, list, number, parsed, secret, string, topic, user,
+    address, address_or_off, bytes, choice, duration, flag, list, number, parsed, quoted, secret, string, topic, user,
 };
 use super::reader::Reader;
 use super::{Broker, Settings};
-use crate::auth::{Authenticator, User};
+use crate::auth::{Authenticator, Rule, Rules, User};
 use crate::broker::{amqp, memory};
+use crate::session::AckScope;
 use crate::stomp::HeartBeat;
 use crate::telemetry::{Filter, Format};
 use crate::{admin, delivery, http, lifecycle, session, stomp, telemetry};
@@ -46,7 +47,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
     let session = session(reader);
     let (delivery, write_stall_max) = delivery(reader);
     let broker = broker(reader);
-    let authenticator = auth(reader);
+    let (authenticator, rules) = auth(reader, &broker);
     let admin = admin(reader);
     let lifecycle = drain(reader);
     let log = log(reader);
@@ -56,7 +57,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         "is the same as admin.listen: clients and operators need an address each",
     );
     let session = session::Settings { heartbeat, close_on_error, write_stall_max, ..session };
-    Settings { admin, authenticator, broker, delivery, http, lifecycle, log, session, stomp: limits }
+    Settings { admin, authenticator, broker, delivery, http, lifecycle, log, rules, session, stomp: limits }
 }
 
 fn http(reader: &mut Reader) -> http::Settings {
@@ -109,6 +110,7 @@ fn session(reader: &mut Reader) -> session::Settings {
     let default = session::Settings::default();
     let (frames, bytes) = ("session.transaction_frames_max", "session.transaction_bytes_max");
     let (publishes, publish_bytes) = ("session.publishes_in_flight_max", "session.publish_bytes_in_flight_max");
+    let scopes: &[_] = &[("subscription", AckScope::Subscription), ("session", AckScope::Session)];
     let session = session::Settings {
         connect_wait: reader.time("session.connect_wait", default.connect_wait),
         ping_interval: reader.time("session.ping_interval", default.ping_interval),
@@ -120,6 +122,7 @@ fn session(reader: &mut Reader) -> session::Settings {
         prefetch_max: reader.key("session.prefetch_max", number(1..=u16::MAX), default.prefetch_max),
         publishes_in_flight_max: reader.count(publishes, default.publishes_in_flight_max),
         publish_bytes_in_flight_max: reader.size(publish_bytes, GIB, default.publish_bytes_in_flight_max),
+        ack_scope: reader.key("session.ack_scope", choice(scopes), default.ack_scope),
         ..default
     };
     reader.rule(
@@ -204,13 +207,35 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
     amqp
 }
 
-fn auth(reader: &mut Reader) -> Authenticator {
+pub(super) fn auth(reader: &mut Reader, broker: &Broker) -> (Authenticator, Rules) {
     let users: Vec<User> = reader.key("auth.users", list(user()), Vec::new());
     let mut logins: Vec<_> = users.iter().map(|it| &it.login).collect();
     logins.sort();
     logins.dedup();
     reader.rule(&["auth.users"], logins.len() == users.len(), "breaks a rule: each login must be there once");
-    if users.is_empty() { Authenticator::Open } else { Authenticator::Users(users) }
+    let authenticator = if users.is_empty() { Authenticator::Open } else { Authenticator::Users(users) };
+    (authenticator, rules(reader, broker))
+}
+
+fn rules(reader: &mut Reader, broker: &Broker) -> Rules {
+    let rule = string("a rule such as `/exchange/orders/*` or `send /amq/queue/audit`", |it| !it.is_empty());
+    let allow = reader.key("auth.allow", list(rule), Vec::new());
+    let (mut rules, mut wrong) = (Vec::new(), Vec::new());
+    for text in &allow {
+        match text.parse::<Rule>() {
+            Ok(rule) => rules.push(rule),
+            Err(error) => wrong.push(format!("has {}, but {error}", quoted(text))),
+        }
+    }
+    reader.rule(&["auth.allow"], wrong.is_empty(), &wrong.join("; it "));
+    let has_permissions = matches!(broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
+    reader.rule(
+        &["auth.allow", "broker.amqp.identity"],
+        !has_permissions || allow.is_empty(),
+        "breaks a rule: with broker.amqp.identity = \"client\" the permissions of RabbitMQ decide, and auth.allow must \
+         be empty",
+    );
+    if has_permissions { Rules::Broker } else { Rules::Listed(rules) }
 }
 
 fn admin(reader: &mut Reader) -> admin::Settings {

@@ -202,6 +202,45 @@ fn users_are_tables_or_text_and_their_passcodes_are_kept_as_written() {
 }
 
 #[test]
+fn a_rule_that_is_none_is_told_with_its_reason() {
+    let wrong = r#"auth.allow = ["/exchange/x/*", "/topic/a", "send /exchange/a/b/c"]"#;
+    let expected = "FILE: auth.allow has \"/topic/a\", but /topic and /queue are open without a rule; it has \
+                    \"send /exchange/a/b/c\", but a rule is /exchange/NAME/KEY, /exchange/NAME, /amq/queue/NAME or \
+                    /reply-queue/NAME (a slash in a name is %2F), with `send ` or `subscribe ` before it if only that \
+                    is meant, and `*` at the end for any rest";
+    assert_eq!(faults(wrong, []), [expected]);
+    assert_eq!(faults("auth.allow = [1]", []).len(), 1);
+    let loaded = load_variables([("STOMPGATE__AUTH__ALLOW", "/exchange/x/*,send /amq/queue/audit")]).unwrap();
+    assert_eq!(effective(&loaded, "auth.allow"), r#"["/exchange/x/*", "send /amq/queue/audit"]"#);
+    assert!(matches!(loaded.settings.rules, Rules::Listed(rules) if rules.len() == 2));
+}
+
+#[test]
+fn where_rabbitmq_knows_the_clients_its_permissions_decide_and_no_rule() {
+    let check = |toml: &str| {
+        let file = Scratch::new(toml);
+        let (values, faults) = Sources::given(Some(file.0.clone()), []).read();
+        let mut reader = Reader::new(values, faults);
+        let settings = amqp::Settings { identity: amqp::Identity::Client, ..amqp::Settings::default() };
+        let (_, rules) = sections::auth(&mut reader, &Broker::Amqp(settings));
+        assert!(matches!(rules, Rules::Broker));
+        reader.faults.iter().map(|it| it.problem.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(check(""), [""; 0]);
+    let expected = "breaks a rule: with broker.amqp.identity = \"client\" the permissions of RabbitMQ decide, and \
+                    auth.allow must be empty";
+    assert_eq!(check("auth.allow = ['/exchange/x/*']"), [expected]);
+}
+
+#[test]
+fn an_ack_covers_what_stomp_says_unless_the_plugins_way_is_chosen() {
+    let scope = |loaded: Loaded| loaded.settings.session.ack_scope;
+    assert_eq!(scope(load_both("", []).unwrap()), session::AckScope::Subscription);
+    assert_eq!(scope(load_both("session.ack_scope = 'session'", []).unwrap()), session::AckScope::Session);
+    assert_eq!(faults("session.ack_scope = 'channel'", []).len(), 1);
+}
+
+#[test]
 fn a_secret_may_be_in_a_file_of_its_own() {
     let secret = Scratch::new("amqp://u:s3cret@rabbit:5672/%2f\n");
     let check = |loaded: Result<Loaded, Faults>| {

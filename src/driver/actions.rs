@@ -5,9 +5,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{Driver, InFlight, Opening, WRITE_BUFFER_MAX};
-use crate::broker::{LinkRequest, Pending};
+use crate::auth::{Access, NotOpen};
+use crate::broker::{Link, LinkRequest, Pending};
+use crate::destination::Destination;
 use crate::ident::{OpId, Principal};
 use crate::session::{Action, Credentials, Fault, Input, Phase, Verdict};
+use crate::stomp::Headers;
 
 impl Driver {
     /// Reads frames and carries out what follows from them, until something has to be waited for.
@@ -52,8 +55,8 @@ impl Driver {
                 Action::Open { op, credentials } => self.open(op, credentials),
                 Action::Ping => self.transport.queue_ping(),
                 Action::Publish { op, publish } => {
-                    let pending = self.link.as_mut().map(|it| it.publish(publish));
-                    self.wait_for(op, pending, Some(Instant::now()));
+                    let checked = self.check(Access::Send, &publish.destination, &publish.headers);
+                    self.ask(op, checked, Some(Instant::now()), |link| link.publish(publish));
                 }
                 Action::Settle { tokens, verdict } => {
                     if let Some(link) = &mut self.link {
@@ -62,8 +65,8 @@ impl Driver {
                 }
                 Action::SettleWhenWritten(token) => self.settle_when_written.push(token),
                 Action::Subscribe { op, subscribe } => {
-                    let pending = self.link.as_mut().map(|it| it.subscribe(subscribe));
-                    self.wait_for(op, pending, None);
+                    let checked = self.check(Access::Subscribe, &subscribe.destination, &subscribe.headers);
+                    self.ask(op, checked, None, |link| link.subscribe(subscribe));
                 }
                 Action::Transmit { sent, bytes } => {
                     self.context.metrics.frames_sent(sent).inc();
@@ -71,8 +74,7 @@ impl Driver {
                     self.transport.queue(bytes);
                 }
                 Action::Unsubscribe { op, unsubscribe } => {
-                    let pending = self.link.as_mut().map(|it| it.unsubscribe(unsubscribe));
-                    self.wait_for(op, pending, None);
+                    self.ask(op, Ok(()), None, |link| link.unsubscribe(unsubscribe));
                 }
             }
         }
@@ -104,9 +106,25 @@ impl Driver {
         self.opening = Some(Opening { op, future });
     }
 
-    /// A session asks for nothing before its link is open, so there is one.
-    fn wait_for(&mut self, op: OpId, pending: Option<Pending>, published: Option<Instant>) {
-        let pending = pending.unwrap_or_else(|| Pending::ready(Err(Fault::Unavailable)));
+    fn check(&self, access: Access, destination: &Destination, headers: &Headers) -> Result<(), Fault> {
+        let checked = self.context.rules.check(access, destination, headers);
+        checked.map_err(|NotOpen(destination)| Fault::Forbidden { destination })
+    }
+
+    /// Asks the link, unless it must not be; the answer has its place among the others either way.
+    fn ask(
+        &mut self,
+        op: OpId,
+        checked: Result<(), Fault>,
+        published: Option<Instant>,
+        ask: impl FnOnce(&mut Link) -> Pending,
+    ) {
+        let pending = match (checked, &mut self.link) {
+            (Ok(()), Some(link)) => ask(link),
+            // A session asks for nothing before its link is open, so there is one.
+            (Ok(()), None) => Pending::ready(Err(Fault::Unavailable)),
+            (Err(fault), _) => Pending::ready(Err(fault)),
+        };
         self.in_flight.push_back(InFlight { op, pending, published });
     }
 }

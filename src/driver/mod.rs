@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, Rules};
 use crate::broker::{Broker, Link, Pending};
 use crate::delivery::{self, Outbox};
 use crate::ident::{OpId, Principal, SessionId};
@@ -37,6 +37,8 @@ pub struct Context {
     pub metrics: Metrics,
     pub outbox: Arc<delivery::Settings>,
     pub outbox_metrics: delivery::Metrics,
+    /// What of the broker is open to clients.
+    pub rules: Rules,
     pub session: Arc<session::Settings>,
 }
 

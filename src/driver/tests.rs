@@ -12,6 +12,7 @@ use crate::transport::Inbound;
 use crate::transport::memory::{Peer, pair};
 
 mod limits;
+mod rules;
 
 /// A gateway without a network.
 struct Gateway {
@@ -46,6 +47,7 @@ impl Gateway {
             metrics: Metrics::new(&metrics),
             outbox: Arc::new(outbox),
             outbox_metrics: delivery::Metrics::new(&metrics),
+            rules: Rules::default(),
             session: Arc::new(session),
         };
         Self { context: Arc::new(context), registry: Registry::new(1_000), metrics }
@@ -496,4 +498,33 @@ async fn a_client_that_left_is_not_kept_for_a_broker_that_does_not_answer() {
     check("").await;
     check("DISCONNECT\nreceipt:d\n\n\0").await;
     check("SUBSCRIBE\nid:s\ndestination:/topic/a\n\n\0").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a7_as_the_plugin_does_one_nack_gives_back_all_that_the_session_had() {
+    let ack_scope = session::AckScope::Session;
+    let session = session::Settings { ack_scope, ..session::Settings::default() };
+    let gateway = Gateway::with(session, delivery::Settings::default());
+    let mut client = gateway.connect().await;
+    for (id, destination) in [("1", "/queue/a"), ("2", "/queue/b"), ("3", "/queue/a")] {
+        client.send(&format!("SUBSCRIBE\nid:{id}\ndestination:{destination}\nack:client\nreceipt:r\n\n\0"));
+        client.expect("RECEIPT").await;
+    }
+    let sent = [("/queue/a", "a1"), ("/queue/b", "b1"), ("/queue/a", "a2"), ("/queue/b", "b2")];
+    let mut last = String::new();
+    for (destination, body) in sent {
+        client.send(&message(destination, body));
+        let frame = client.expect("MESSAGE").await;
+        assert_eq!(frame.header("redelivered"), Some("false"));
+        last = frame.header("ack").unwrap().to_owned();
+    }
+    client.send(&format!("NACK\nid:{last}\n\n\0"));
+    let mut again = Vec::new();
+    for _ in sent {
+        let frame = client.expect("MESSAGE").await;
+        assert_eq!(frame.header("redelivered"), Some("true"));
+        again.push(String::from_utf8_lossy(&frame.body).into_owned());
+    }
+    again.sort_unstable();
+    assert_eq!(again, ["a1", "a2", "b1", "b2"]);
 }

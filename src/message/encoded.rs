@@ -21,21 +21,23 @@ pub(super) struct Encoded(Mutex<Vec<Entry>>);
 #[derive(Debug)]
 struct Entry {
     version: Version,
-    subscription: Box<str>,
+    subscription: Option<Box<str>>,
     frame: Bytes,
 }
 
 impl Encoded {
-    pub(super) fn get(&self, message: &Message, version: Version, subscription: &str) -> Bytes {
+    pub(super) fn get(&self, message: &Message, version: Version, subscription: Option<&str>) -> Bytes {
         let mut entries = self.0.lock().expect("encoding does not panic");
-        if let Some(entry) = entries.iter().find(|it| it.version == version && *it.subscription == *subscription) {
+        if let Some(entry) =
+            entries.iter().find(|it| it.version == version && it.subscription.as_deref() == subscription)
+        {
             return entry.frame.clone();
         }
         let frame = encode(message, version, subscription, false, None);
         if entries.len() == REMEMBERED_MAX {
             entries.remove(0);
         }
-        entries.push(Entry { version, subscription: subscription.into(), frame: frame.clone() });
+        entries.push(Entry { version, subscription: subscription.map(Into::into), frame: frame.clone() });
         frame
     }
 }
@@ -43,12 +45,12 @@ impl Encoded {
 pub(super) fn encode(
     message: &Message,
     version: Version,
-    subscription: &str,
+    subscription: Option<&str>,
     redelivered: bool,
     ack_id: Option<&str>,
 ) -> Bytes {
+    let subscription = subscription.map(|it| ("subscription", it));
     let own = [
-        ("subscription", subscription),
         ("destination", message.destination()),
         ("message-id", ack_id.unwrap_or_else(|| message.id())),
         ("redelivered", if redelivered { "true" } else { "false" }),
@@ -56,5 +58,6 @@ pub(super) fn encode(
     // Only STOMP 1.2 acknowledges by a header of its own; before, the message-id does it (STOMP 1.2, MESSAGE).
     let ack = ack_id.filter(|_| version == Version::V1_2).map(|id| ("ack", id));
     let published = message.headers().iter().filter(|(name, _)| !OWN_HEADERS.contains(name));
-    Encoder::frame(version, Command::Message, own.into_iter().chain(ack).chain(published), message.body())
+    let headers = subscription.into_iter().chain(own).chain(ack).chain(published);
+    Encoder::frame(version, Command::Message, headers, message.body())
 }

@@ -62,13 +62,20 @@ impl Message {
         self.0.destination.len() + self.0.headers.size() + self.0.body.len()
     }
 
-    /// The MESSAGE frame for a subscription that needs no acknowledgement, shared by all with the same id and version.
-    pub fn shared_frame(&self, version: Version, subscription: &str) -> Bytes {
+    /// The MESSAGE frame for a subscription that needs no acknowledgement, shared by all with the same id (or none) and
+    /// version.
+    pub fn shared_frame(&self, version: Version, subscription: Option<&str>) -> Bytes {
         self.0.encoded.get(self, version, subscription)
     }
 
     /// The MESSAGE frame of one delivery: redelivered, or to be acknowledged under `ack_id`.
-    pub fn frame(&self, version: Version, subscription: &str, redelivered: bool, ack_id: Option<&str>) -> Bytes {
+    pub fn frame(
+        &self,
+        version: Version,
+        subscription: Option<&str>,
+        redelivered: bool,
+        ack_id: Option<&str>,
+    ) -> Bytes {
         encoded::encode(self, version, subscription, redelivered, ack_id)
     }
 }

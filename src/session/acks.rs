@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::action::{AckMode, Verdict};
 use super::refusal::Refusal;
+use super::settings::AckScope;
 use super::subscriptions::boolean;
 use crate::ident::{SessionId, SubscriptionKey};
 use crate::message::AckToken;
@@ -57,24 +58,22 @@ impl Acks {
             (Command::Nack, Some(true) | None) => Verdict::Requeued,
             (_, _) => Verdict::Accepted,
         };
-        let unknown = || Refusal::AckUnknown { command: frame.command, id: id.to_owned() };
-        let number = id
-            .rsplit_once('-')
-            .filter(|(owner, _)| *owner == session.to_string())
-            .and_then(|(_, number)| number.parse().ok())
-            .filter(|number| self.unsettled.contains_key(number))
-            .ok_or_else(unknown)?;
+        let parts = id.rsplit_once('-').and_then(|(owner, number)| Some((owner, number.parse().ok()?)));
+        let (owner, number) = parts.ok_or(Refusal::AckMalformed { command: frame.command, header })?;
+        if owner != session.to_string() || !self.unsettled.contains_key(&number) {
+            return Err(Refusal::AckUnknown { id: id.to_owned(), number });
+        }
         Ok(Settling { number, verdict })
     }
 
-    /// Takes out what it covers: in mode `client` all that the subscription was delivered before, too (STOMP 1.2, ACK).
+    /// Takes out what it covers. The mode is that of the delivery which is named.
     ///
     /// Nothing, if another frame settled it since it was checked.
-    pub(super) fn settle(&mut self, settling: Settling) -> Vec<AckToken> {
+    pub(super) fn settle(&mut self, settling: Settling, scope: AckScope) -> Vec<AckToken> {
         let Some(named) = self.unsettled.remove(&settling.number) else { return Vec::new() };
         let mut tokens = Vec::new();
         if named.ack == AckMode::Client {
-            let is_covered = |it: &Unsettled| it.subscription == named.subscription;
+            let is_covered = |it: &Unsettled| scope == AckScope::Session || it.subscription == named.subscription;
             let before = self.unsettled.range(..settling.number).filter(|(_, it)| is_covered(it));
             let numbers: Vec<u64> = before.map(|(number, _)| *number).collect();
             tokens.extend(numbers.iter().filter_map(|it| self.unsettled.remove(it)).map(|it| it.token));

@@ -123,7 +123,7 @@ pub enum AckMode {
     /// Settled by the gateway once the message was handed to the network.
     #[default]
     Auto,
-    /// An ACK settles everything the subscription was delivered before, too.
+    /// An ACK settles what was delivered before, too; how much of it is `session.ack_scope`.
     Client,
     ClientIndividual,
 }

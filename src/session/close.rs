@@ -131,6 +131,10 @@ impl CloseReason {
             Self::HeartBeatLost { ms } => {
                 error("Session closed.", format!("Nothing was received for {ms} ms"), "heartbeat_lost", Level::Debug)
             }
+            Self::Malformed(fault @ DecodeError::UnknownCommand(command)) => {
+                let text = format!("Could not interpret command \"{command}\"");
+                error("Bad command", text, malformed_label(fault), Level::Info)
+            }
             Self::Malformed(fault) => Closing {
                 code: if is_size(fault) { 1009 } else { 1002 },
                 ..error("Malformed frame", fault.to_string(), malformed_label(fault), Level::Info)

@@ -12,6 +12,8 @@ pub(super) struct Opening {
     pub(super) op: OpId,
     version: Version,
     heartbeat: HeartBeat,
+    /// Only for the ERROR of a refused one (RC10).
+    pub(super) receipt: Option<Box<str>>,
 }
 
 impl Opening {
@@ -26,7 +28,7 @@ impl Opening {
         let credentials = Credentials { login: text("login"), passcode: text("passcode"), host: text("host") };
         let op = core.next_op();
         core.act(Action::Open { op, credentials });
-        Ok(Self { op, version, heartbeat })
+        Ok(Self { op, version, heartbeat, receipt: text("receipt") })
     }
 
     /// Says CONNECTED.

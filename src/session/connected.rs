@@ -8,7 +8,7 @@ use super::input::{Answer, Outcome};
 use super::refusal::Refusal;
 use super::send;
 use super::subscriptions::Subscriptions;
-use super::transactions::{Kept, Transactions, Work};
+use super::transactions::{Kept, Transactions};
 use crate::ident::{OpId, SubscriptionKey};
 use crate::message::Delivery;
 use crate::stomp::{Command, Frame};
@@ -60,10 +60,10 @@ impl Connected {
                 return Err(Refusal::ServerCommand(frame.command));
             }
             Command::Send => self.send(core, frame)?,
-            Command::Subscribe if self.in_flight.is_empty() => self.subscribe(core, &frame)?,
+            Command::Subscribe if self.in_flight.is_empty() => self.subscribe(core, frame)?,
             Command::Subscribe => self.deferred = Some(frame),
             Command::Unsubscribe => {
-                let unsubscribe = self.subscriptions.unsubscribe(&frame, core.version)?;
+                let unsubscribe = self.subscriptions.unsubscribe(&frame)?;
                 let op = core.next_op();
                 core.act(Action::Unsubscribe { op, unsubscribe });
                 self.in_flight.push(op, Then::Unsubscribed { receipt: receipt(&frame) });
@@ -106,14 +106,14 @@ impl Connected {
             requeue(core, token);
             return;
         };
-        let id = subscription.id.as_str();
+        let name = subscription.name.in_messages();
         let frame = match (subscription.ack, token) {
             (AckMode::Client | AckMode::ClientIndividual, Some(token)) => {
                 let ack_id = self.acks.delivered(core.id, key, subscription.ack, token);
-                message.frame(core.version, id, redelivered, Some(&ack_id))
+                message.frame(core.version, name, redelivered, Some(&ack_id))
             }
-            (_, _) if redelivered => message.frame(core.version, id, redelivered, None),
-            (_, _) => message.shared_frame(core.version, id),
+            (_, _) if redelivered => message.frame(core.version, name, redelivered, None),
+            (_, _) => message.shared_frame(core.version, name),
         };
         let is_auto = subscription.ack == AckMode::Auto;
         core.transmit(super::Sent::Message, frame);
@@ -124,14 +124,15 @@ impl Connected {
 
     /// The broker ended a subscription.
     pub(super) fn subscription_ended(&mut self, key: SubscriptionKey) -> Option<Refusal> {
-        self.subscriptions.remove(key).map(|it| Refusal::SubscriptionEnded { id: it.id.as_str().to_owned() })
+        self.subscriptions.remove(key).map(|it| Refusal::SubscriptionEnded(it.name))
     }
 
-    fn subscribe(&mut self, core: &mut Core, frame: &Frame) -> Result<(), Refusal> {
+    fn subscribe(&mut self, core: &mut Core, frame: Frame) -> Result<(), Refusal> {
+        let receipt = receipt(&frame);
         let subscribe = self.subscriptions.subscribe(frame, core.version, &core.settings)?;
         let (op, key) = (core.next_op(), subscribe.key);
         core.act(Action::Subscribe { op, subscribe });
-        self.in_flight.push(op, Then::Subscribed { receipt: receipt(frame), key });
+        self.in_flight.push(op, Then::Subscribed { receipt, key });
         Ok(())
     }
 
@@ -143,7 +144,7 @@ impl Connected {
         }
         let publish = send::publish(frame, &mut self.subscriptions, &core.settings)?;
         if let Some(id) = transaction {
-            return self.transactions.keep(&id, Kept { work: Work::Publish(publish), receipt }, &core.settings);
+            return self.transactions.keep(&id, Kept::Publish { publish, receipt }, &core.settings);
         }
         let (op, bytes) = (core.next_op(), publish.size() + receipt.as_ref().map_or(0, |it| it.len()));
         core.act(Action::Publish { op, publish });
@@ -158,21 +159,22 @@ impl Connected {
         }
         let settling = self.acks.check(frame, core.version, core.id)?;
         if let Some(id) = transaction {
-            let kept = Kept { work: Work::Settle(settling), receipt: receipt(frame) };
-            return self.transactions.keep(id, kept, &core.settings);
+            self.transactions.keep(id, Kept::Settle(settling), &core.settings)?;
+        } else {
+            self.settled(core, settling);
         }
-        self.settled(core, settling, frame.header("receipt"));
+        core.receipt(frame.header("receipt"));
         Ok(())
     }
 
     /// Does what was kept, in order. Answered with the last SEND; at once if there is none.
     fn commit(&mut self, core: &mut Core, frame: &Frame) -> Result<(), Refusal> {
         let kept = self.transactions.end(transaction(frame)?)?;
-        let mut sends = kept.iter().filter(|it| matches!(it.work, Work::Publish(_))).count();
+        let mut sends = kept.iter().filter(|it| matches!(it, Kept::Publish { .. })).count();
         let is_done_at_once = sends == 0;
-        for Kept { work, receipt: own } in kept {
-            match work {
-                Work::Publish(publish) => {
+        for kept in kept {
+            match kept {
+                Kept::Publish { publish, receipt: own } => {
                     sends -= 1;
                     let part = if sends == 0 { Part::Last } else { Part::Earlier };
                     let (op, bytes) = (core.next_op(), publish.size());
@@ -180,7 +182,7 @@ impl Connected {
                     let then = Then::Committed { receipt: own, commit: receipt(frame), bytes, part };
                     self.in_flight.push(op, then);
                 }
-                Work::Settle(settling) => self.settled(core, settling, own.as_deref()),
+                Kept::Settle(settling) => self.settled(core, settling),
             }
         }
         if is_done_at_once {
@@ -189,12 +191,11 @@ impl Connected {
         Ok(())
     }
 
-    fn settled(&mut self, core: &mut Core, settling: Settling, receipt: Option<&str>) {
-        let tokens = self.acks.settle(settling);
+    fn settled(&mut self, core: &mut Core, settling: Settling) {
+        let tokens = self.acks.settle(settling, core.settings.ack_scope);
         if !tokens.is_empty() {
             core.act(Action::Settle { tokens, verdict: settling.verdict });
         }
-        core.receipt(receipt);
     }
 }
 

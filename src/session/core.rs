@@ -60,7 +60,7 @@ impl Core {
 
     /// Says what is wrong, in the words of the refusal.
     pub(super) fn refuse(&mut self, refusal: &Refusal, receipt: Option<&str>) {
-        let subscription = if let Refusal::SubscriptionEnded { id } = refusal { Some(id.as_str()) } else { None };
+        let subscription = if let Refusal::SubscriptionEnded(it) = refusal { Some(it.id().as_str()) } else { None };
         self.error(refusal.title(), &refusal.text(), refusal.label(), receipt, subscription);
     }
 

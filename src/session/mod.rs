@@ -16,6 +16,7 @@ mod core;
 mod fault;
 mod in_flight;
 mod input;
+mod name;
 mod refusal;
 mod send;
 mod settings;
@@ -28,8 +29,9 @@ pub use action::{AckMode, Action, Credentials, Publish, Sent, Subscribe, Unsubsc
 pub use close::{CloseReason, Closing, LABELS, Level};
 pub use fault::Fault;
 pub use input::{Answer, Input, Outcome};
+pub use name::SubscriptionName;
 pub use refusal::{Limit, Refusal};
-pub use settings::Settings;
+pub use settings::{AckScope, Settings};
 pub use state::{Phase, Session};
 
 #[cfg(test)]

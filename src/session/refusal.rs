@@ -1,34 +1,66 @@
-//! Why a frame is refused, and the words for it. Ids (E1 ..) are rows of the table in `docs/PROTOCOL.md`.
+//! Why a frame is refused, and the words for it: those of RabbitMQ's plugin first, then what it leaves out. Ids (E1 ..)
+//! are rows of the table in `docs/PROTOCOL.md`.
 
 use super::fault::Fault;
+use super::name::SubscriptionName;
 use crate::destination::DestinationError;
 use crate::stomp::{Command, HeartBeatError, Version};
 
 /// A frame that can't take effect. The session could go on; whether it does is `stomp.close_on_error`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Refusal {
-    AckUnknown { command: Command, id: String },
+    AckMalformed {
+        command: Command,
+        header: &'static str,
+    },
+    AckUnknown {
+        id: String,
+        number: u64,
+    },
     AlreadyConnected,
     BadAckMode(String),
-    BadBoolean { header: &'static str, value: String },
+    BadBoolean {
+        header: &'static str,
+        value: String,
+    },
     BadExpiration(String),
     BadHeartBeat(HeartBeatError),
     BadPrefetch(String),
+    BadReplyTo(DestinationError),
     Broker(Fault),
     Destination(DestinationError),
-    DestinationNotFor { command: Command, destination: String, remedy: &'static str },
+    DestinationNotFor {
+        command: Command,
+        destination: String,
+        remedy: &'static str,
+    },
+    /// A durable subscription is found again by its id.
+    DurableUnnamed,
     Limit(Limit),
     MessageIdSent,
-    Missing { command: Command, header: &'static str },
+    Missing {
+        command: Command,
+        header: &'static str,
+    },
     NotConnected,
+    /// An `id` of a form that only answers to `reply-to` have.
+    ReservedId(Command),
     ServerCommand(Command),
-    SubscriptionEnded { id: String },
-    SubscriptionExists { id: String },
-    SubscriptionUnknown { id: String },
-    TransactionExists { id: String },
-    TransactionUnknown { id: String },
+    SubscriptionEnded(SubscriptionName),
+    SubscriptionExists(SubscriptionName),
+    SubscriptionUnknown(SubscriptionName),
+    TransactionExists {
+        id: String,
+    },
+    TransactionUnknown {
+        id: String,
+    },
+    UnsubscribeUnnamed,
     VersionMismatch,
 }
+
+/// Title of the plugin for whatever its parser does not expect (E8), and first words of the text.
+const PROCESSING: &str = "Processing error";
 
 /// A bound of the session, passed by one. Each names its setting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -61,17 +93,50 @@ impl Limit {
 }
 
 impl Refusal {
+    /// Whether it ends the session even if others do not.
+    pub const fn ends_session(&self) -> bool {
+        match self {
+            // A client that connects twice, or uses an id twice, believes in another state of things than this session.
+            Self::AlreadyConnected | Self::SubscriptionExists(_) | Self::Broker(Fault::Amqp { .. }) => true,
+            Self::AckMalformed { .. }
+            | Self::AckUnknown { .. }
+            | Self::BadAckMode(_)
+            | Self::BadBoolean { .. }
+            | Self::BadExpiration(_)
+            | Self::BadHeartBeat(_)
+            | Self::BadPrefetch(_)
+            | Self::BadReplyTo(_)
+            | Self::Broker(_)
+            | Self::Destination(_)
+            | Self::DestinationNotFor { .. }
+            | Self::DurableUnnamed
+            | Self::Limit(_)
+            | Self::MessageIdSent
+            | Self::Missing { .. }
+            | Self::NotConnected
+            | Self::ReservedId(_)
+            | Self::ServerCommand(_)
+            | Self::SubscriptionEnded(_)
+            | Self::SubscriptionUnknown(_)
+            | Self::TransactionExists { .. }
+            | Self::TransactionUnknown { .. }
+            | Self::UnsubscribeUnnamed
+            | Self::VersionMismatch => false,
+        }
+    }
+
     /// The `message` header of the ERROR.
     pub fn title(&self) -> &'static str {
         match self {
             Self::AckUnknown { .. } => "Message not found",
             Self::AlreadyConnected | Self::NotConnected => "Illegal command",
+            Self::AckMalformed { .. } | Self::MessageIdSent => "Invalid header",
             Self::BadAckMode(_)
             | Self::BadBoolean { .. }
             | Self::BadExpiration(_)
             | Self::BadHeartBeat(_)
             | Self::BadPrefetch(_)
-            | Self::MessageIdSent => "Invalid header",
+            | Self::BadReplyTo(_) => PROCESSING,
             Self::Broker(
                 Fault::AccessRefused { .. }
                 | Fault::ConnectionLimit(_)
@@ -82,20 +147,22 @@ impl Refusal {
             Self::Broker(Fault::Forbidden { .. }) => "access_refused",
             // Front ends written for Spring's relay look for these words.
             Self::Broker(Fault::Unavailable) => "Broker not available.",
-            Self::Broker(_) => "Processing error",
+            Self::Broker(_) => PROCESSING,
             Self::Destination(DestinationError::Unknown(_)) => "Unknown destination",
             Self::Destination(_) | Self::DestinationNotFor { .. } => "Invalid destination",
+            Self::DurableUnnamed => "Missing Header",
             Self::Limit(_) => "Limit exceeded",
-            Self::Missing { header: "destination", command: Command::Send | Command::Subscribe } => {
-                "Missing destination"
-            }
+            Self::Missing { header: "destination", .. } => "Missing destination",
             Self::Missing { header: "transaction", .. } => "Missing transaction",
             Self::Missing { .. } => "Missing header",
+            Self::ReservedId(Command::Unsubscribe) => "Invalid id",
+            Self::ReservedId(_) => PROCESSING,
             Self::ServerCommand(_) => "Bad command",
-            Self::SubscriptionEnded { .. } => "Server cancelled subscription",
-            Self::SubscriptionExists { .. } => "Duplicated subscription identifier",
-            Self::SubscriptionUnknown { .. } => "No subscription found",
+            Self::SubscriptionEnded(_) => "Server cancelled subscription",
+            Self::SubscriptionExists(_) => "Duplicated subscription identifier",
+            Self::SubscriptionUnknown(_) => "No subscription found",
             Self::TransactionExists { .. } | Self::TransactionUnknown { .. } => "Bad transaction",
+            Self::UnsubscribeUnnamed => "Missing destination or id",
             Self::VersionMismatch => "Version mismatch",
         }
     }
@@ -103,48 +170,73 @@ impl Refusal {
     /// The body of the ERROR: cause, and remedy where it is not plain.
     pub fn text(&self) -> String {
         match self {
-            Self::AckUnknown { command, id } => format!(
-                "{} names '{id}', which is no message of this session that waits for an acknowledgement",
+            Self::AckMalformed { command, header } => format!(
+                "\"{}\" must include a valid \"{header}\" header, as the MESSAGE had it",
                 command.as_str()
+            ),
+            Self::AckUnknown { id, number } => format!(
+                "unknown delivery tag {number}: '{id}' is no message of this session that waits for an ACK or NACK"
             ),
             Self::AlreadyConnected => "This session is connected already; CONNECT is sent once".to_owned(),
             Self::BadAckMode(mode) => {
-                format!("ack must be 'auto', 'client' or 'client-individual', not '{mode}'")
+                format!("{PROCESSING}: ack must be 'auto', 'client' or 'client-individual', not '{mode}'")
             }
-            Self::BadBoolean { header, value } => format!("{header} must be 'true' or 'false', not '{value}'"),
+            Self::BadBoolean { header, value } => {
+                format!("{PROCESSING}: {header} must be 'true' or 'false', not '{value}'")
+            }
             Self::BadExpiration(value) => {
-                format!("expiration must be a whole number of milliseconds, not '{value}'")
+                format!("{PROCESSING}: expiration must be a whole number of milliseconds, not '{value}'")
             }
-            Self::BadHeartBeat(error) => error.to_string(),
+            Self::BadHeartBeat(error) => format!("{PROCESSING}: {error}"),
             Self::BadPrefetch(value) => {
-                format!("prefetch-count must be a whole number of messages from 1 on, not '{value}'")
+                format!("{PROCESSING}: prefetch-count must be a whole number of messages, not '{value}'")
             }
+            Self::BadReplyTo(error) => format!("{PROCESSING}: reply-to must be a destination: {error}"),
             Self::Broker(fault) => fault.to_string(),
             Self::Destination(error) => error.to_string(),
             Self::DestinationNotFor { command, destination, remedy } => {
                 format!("'{destination}' is not a valid destination for '{}': {remedy}", command.as_str())
             }
+            Self::DurableUnnamed => "Header 'id' is required for durable subscriptions".to_owned(),
             Self::Limit(limit) => limit.text(),
             Self::MessageIdSent => {
-                "'message-id' is not allowed on 'SEND'; a name of your own for the message goes into 'amqp-message-id'"
+                "'message-id' is not allowed on 'SEND'.\nA name of your own for the message goes into 'amqp-message-id'."
                     .to_owned()
             }
-            Self::Missing { command, header } => format!("\"{}\" must include a '{header}' header", command.as_str()),
+            Self::Missing { command, header: header @ ("destination" | "transaction") } => {
+                format!("\"{}\" must include a '{header}' header", command.as_str())
+            }
+            Self::Missing { command, header } => {
+                format!("\"{}\" must include the \"{header}\" header", command.as_str())
+            }
             Self::NotConnected => "You must log in using CONNECT first".to_owned(),
+            Self::ReservedId(command) => {
+                let prefix = if *command == Command::Unsubscribe { "" } else { "Processing error: " };
+                format!(
+                    "{prefix}{} 'id' may not start with /temp-queue/: such ids are for the answers to reply-to, which \
+                     come for as long as the session lasts",
+                    command.as_str()
+                )
+            }
             Self::ServerCommand(command) => {
                 format!("Could not interpret command \"{}\": only servers send it", command.as_str())
             }
-            Self::SubscriptionEnded { id } => {
-                format!("The server has canceled a subscription. No more messages will be delivered for \"id='{id}'\".")
+            Self::SubscriptionEnded(name) => {
+                format!("The server has canceled a subscription.\nNo more messages will be delivered for \"{name}\".")
             }
-            Self::SubscriptionExists { id } => format!("A subscription identified by '{id}' already exists."),
-            Self::SubscriptionUnknown { id } => {
-                format!("UNSUBSCRIBE must refer to an existing subscription. Subscription to \"id='{id}'\" not found.")
+            Self::SubscriptionExists(name) => {
+                format!("A subscription identified by '{}' already exists.", name.consumer_tag())
+            }
+            Self::SubscriptionUnknown(name) => {
+                format!(
+                    "UNSUBSCRIBE must refer to an existing subscription.\nSubscription to \"{name}\" not found."
+                )
             }
             Self::TransactionExists { id } => {
                 format!("Transaction \"{id}\" is open already; COMMIT or ABORT it first, or use another name")
             }
             Self::TransactionUnknown { id } => format!("Invalid transaction identifier: \"{id}\""),
+            Self::UnsubscribeUnnamed => "UNSUBSCRIBE must include a 'destination' or 'id' header".to_owned(),
             Self::VersionMismatch => format!("Supported versions are {}", Version::SUPPORTED),
         }
     }
@@ -154,12 +246,15 @@ impl Refusal {
         match self {
             Self::AckUnknown { .. } => "ack_unknown",
             Self::AlreadyConnected => "already_connected",
-            Self::BadAckMode(_)
+            Self::AckMalformed { .. }
+            | Self::BadAckMode(_)
             | Self::BadBoolean { .. }
             | Self::BadExpiration(_)
             | Self::BadHeartBeat(_)
             | Self::BadPrefetch(_)
-            | Self::MessageIdSent => "invalid_header",
+            | Self::BadReplyTo(_)
+            | Self::MessageIdSent
+            | Self::ReservedId(_) => "invalid_header",
             Self::Broker(Fault::AccessRefused { .. } | Fault::LoginMissing) => "access_refused",
             Self::Broker(Fault::Amqp { .. }) => "broker_exception",
             Self::Broker(Fault::ConnectionLimit(_)) => "broker_connection_limit",
@@ -176,12 +271,12 @@ impl Refusal {
             Self::Limit(Limit::TransactionBytes { .. }) => "limit_transaction_bytes",
             Self::Limit(Limit::TransactionFrames { .. }) => "limit_transaction_frames",
             Self::Limit(Limit::Transactions { .. }) => "limit_transactions",
-            Self::Missing { .. } => "missing_header",
+            Self::DurableUnnamed | Self::Missing { .. } | Self::UnsubscribeUnnamed => "missing_header",
             Self::NotConnected => "not_connected",
             Self::ServerCommand(_) => "server_command",
-            Self::SubscriptionEnded { .. } => "subscription_ended",
-            Self::SubscriptionExists { .. } => "subscription_exists",
-            Self::SubscriptionUnknown { .. } => "subscription_unknown",
+            Self::SubscriptionEnded(_) => "subscription_ended",
+            Self::SubscriptionExists(_) => "subscription_exists",
+            Self::SubscriptionUnknown(_) => "subscription_unknown",
             Self::TransactionExists { .. } => "transaction_exists",
             Self::TransactionUnknown { .. } => "transaction_unknown",
             Self::VersionMismatch => "version_mismatch",

@@ -50,14 +50,14 @@ fn check_expiration(header: Option<&str>) -> Result<(), Refusal> {
     }
 }
 
-/// Only a temporary queue is the gateway's business; any other text is passed on as it is (D30).
+/// Only a temporary queue is the gateway's business; any other destination is passed on as it is (D30).
 fn reply_to(
     header: Option<&str>,
     subscriptions: &mut Subscriptions,
     settings: &Settings,
 ) -> Result<Option<SubscriptionKey>, Refusal> {
-    let Some(text) = header.filter(|it| it.starts_with("/temp-queue")) else { return Ok(None) };
-    match Destination::parse(text).map_err(Refusal::Destination)? {
+    let Some(text) = header else { return Ok(None) };
+    match Destination::parse(text).map_err(Refusal::BadReplyTo)? {
         Destination::TempQueue(name) => subscriptions.reply_key(&name, settings).map(Some),
         Destination::AmqQueue(_)
         | Destination::Exchange { .. }

@@ -7,7 +7,9 @@ use crate::stomp::HeartBeat;
 /// The same for all sessions.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Whether a refused frame ends the session (STOMP 1.2, ERROR; Spring) or not (RabbitMQ's own plugin).
+    pub ack_scope: AckScope,
+    /// Whether a refused frame ends the session (STOMP 1.2, ERROR; Spring) or not (RabbitMQ's own plugin). Where the
+    /// plugin takes what STOMP forbids, it is taken when this is off.
     pub close_on_error: bool,
     /// From the opened connection to an accepted CONNECT.
     pub connect_wait: Duration,
@@ -34,9 +36,19 @@ pub struct Settings {
     pub write_stall_max: Duration,
 }
 
+/// What an ACK or NACK covers in mode `client`, beside the delivery that it names: everything before it ..
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AckScope {
+    /// .. that the session was delivered (A7, RabbitMQ's plugin).
+    Session,
+    /// .. that its subscription was delivered (STOMP 1.2, ACK).
+    Subscription,
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            ack_scope: AckScope::Subscription,
             close_on_error: true,
             connect_wait: Duration::from_secs(10),
             heartbeat: HeartBeat { send_ms: 10_000, receive_ms: 10_000 },

@@ -197,7 +197,7 @@ impl Session {
                 opening.finish(&mut self.core, principal);
                 self.state = State::Connected(Box::default());
             }
-            Err(fault) => self.refuse(Refusal::Broker(fault), None),
+            Err(fault) => self.refuse(Refusal::Broker(fault), opening.receipt.as_deref()),
         }
     }
 
@@ -260,8 +260,7 @@ impl Session {
 
     /// Answers with an ERROR, after which the session goes on or does not.
     fn refuse(&mut self, refusal: Refusal, receipt: Option<&str>) {
-        // A second CONNECT leaves no way to tell which of the two a client believes in (S4).
-        if self.core.settings.close_on_error || refusal == Refusal::AlreadyConnected {
+        if self.core.settings.close_on_error || refusal.ends_session() {
             self.close(CloseReason::Refused(refusal), receipt);
         } else {
             self.core.refuse(&refusal, receipt);

@@ -1,6 +1,7 @@
 //! SUBSCRIBE, UNSUBSCRIBE, and what a session is subscribed to.
 
 use super::action::{AckMode, Subscribe, Unsubscribe};
+use super::name::SubscriptionName;
 use super::refusal::{Limit, Refusal};
 use super::settings::Settings;
 use crate::destination::Destination;
@@ -13,9 +14,10 @@ pub(super) const TEMP_QUEUE: &str = "/temp-queue/";
 #[derive(Clone, Debug)]
 pub(super) struct Subscription {
     pub(super) key: SubscriptionKey,
-    pub(super) id: SubscriptionId,
+    pub(super) name: SubscriptionName,
     pub(super) ack: AckMode,
-    is_durable: bool,
+    /// There is something at the broker that outlives it, unless its UNSUBSCRIBE says that it shall not.
+    is_kept: bool,
 }
 
 /// Few for most clients, so a list in the order of the keys is smaller and faster than a map.
@@ -40,66 +42,59 @@ impl Subscriptions {
 
     pub(super) fn subscribe(
         &mut self,
-        frame: &Frame,
+        frame: Frame,
         version: Version,
         settings: &Settings,
     ) -> Result<Subscribe, Refusal> {
-        let destination = destination(frame)?;
-        let id = subscription_id(frame, version)?;
-        if id.starts_with(TEMP_QUEUE) {
-            return Err(not_for(Command::Subscribe, id, "ids of that form belong to the answers of reply-to"));
+        let destination = destination(&frame)?;
+        let is_durable = is_durable(&frame)?;
+        let name = name(&frame)?.ok_or(Refusal::Missing { command: Command::Subscribe, header: "destination" })?;
+        // STOMP asks for an id from 1.1 on; RabbitMQ's plugin never does.
+        let is_id_needed = version != Version::V1_0 && settings.close_on_error;
+        if is_id_needed && matches!(name, SubscriptionName::Destination(_)) {
+            return Err(Refusal::Missing { command: Command::Subscribe, header: "id" });
         }
         let ack = ack_mode(frame.header("ack"))?;
         let prefetch = prefetch(frame.header("prefetch-count"), settings)?;
-        let is_durable = is_durable(frame)?;
-        if self.by_id(id).is_some() {
-            return Err(Refusal::SubscriptionExists { id: id.to_owned() });
+        if self.by_name(&name).is_some() {
+            return Err(Refusal::SubscriptionExists(name));
         }
         if self.live.len() >= settings.subscriptions_max {
             return Err(Refusal::Limit(Limit::Subscriptions { max: settings.subscriptions_max }));
         }
-        let id = SubscriptionId::new(id);
-        let key = self.add(id.clone(), ack, is_durable);
-        let headers = frame.headers.clone();
-        Ok(Subscribe { key, id, destination, ack, prefetch, is_durable, headers })
+        let id = name.id().clone();
+        // UNSUBSCRIBE never deletes the queue of a durable subscription to an exchange (U5).
+        let is_kept = is_durable && matches!(destination, Destination::Topic(_));
+        let key = self.add(name, ack, is_kept);
+        Ok(Subscribe { key, id, destination, ack, prefetch, is_durable, headers: frame.headers })
     }
 
     /// Takes the subscription out: nothing that arrives for it later is passed on.
-    pub(super) fn unsubscribe(&mut self, frame: &Frame, version: Version) -> Result<Unsubscribe, Refusal> {
-        let id = match frame.header("id") {
-            Some(id) => id,
-            None if version == Version::V1_0 => frame
-                .header("destination")
-                .ok_or(Refusal::Missing { command: Command::Unsubscribe, header: "destination' or 'id" })?,
-            None => return Err(Refusal::Missing { command: Command::Unsubscribe, header: "id" }),
-        };
-        if id.starts_with(TEMP_QUEUE) {
-            return Err(not_for(Command::Unsubscribe, id, "the answers of reply-to last as long as the session"));
-        }
+    pub(super) fn unsubscribe(&mut self, frame: &Frame) -> Result<Unsubscribe, Refusal> {
         let is_final = is_durable(frame)?;
-        let unknown = || Refusal::SubscriptionUnknown { id: id.to_owned() };
-        let key = self.by_id(id).map(|it| it.key).ok_or_else(unknown)?;
-        let was_durable = self.remove(key).is_some_and(|it| it.is_durable);
-        Ok(Unsubscribe { key, is_final: is_final && was_durable })
+        let name = name(frame)?.ok_or(Refusal::UnsubscribeUnnamed)?;
+        let key = self.by_name(&name).map(|it| it.key);
+        let removed = key.and_then(|it| self.remove(it)).ok_or(Refusal::SubscriptionUnknown(name))?;
+        Ok(Unsubscribe { key: removed.key, is_final: is_final && removed.is_kept })
     }
 
     /// The key for the answers that go to that private queue; the same one for each use of its name.
     pub(super) fn reply_key(&mut self, name: &str, settings: &Settings) -> Result<SubscriptionKey, Refusal> {
-        let id = format!("{TEMP_QUEUE}{name}");
-        if let Some(known) = self.by_id(&id) {
+        let name = SubscriptionName::Id(SubscriptionId::new(&format!("{TEMP_QUEUE}{name}")));
+        if let Some(known) = self.by_name(&name) {
             return Ok(known.key);
         }
         if self.live.len() >= settings.subscriptions_max {
             return Err(Refusal::Limit(Limit::Subscriptions { max: settings.subscriptions_max }));
         }
-        Ok(self.add(SubscriptionId::new(&id), AckMode::Auto, false))
+        Ok(self.add(name, AckMode::Auto, false))
     }
 
-    fn add(&mut self, id: SubscriptionId, ack: AckMode, is_durable: bool) -> SubscriptionKey {
+    fn add(&mut self, name: SubscriptionName, ack: AckMode, is_kept: bool) -> SubscriptionKey {
         self.keys += 1;
         let key = SubscriptionKey(self.keys);
         self.live.reserve_exact(1);
-        self.live.push(Subscription { key, id, ack, is_durable });
+        self.live.push(Subscription { key, name, ack, is_kept });
         key
     }
 
@@ -107,8 +102,8 @@ impl Subscriptions {
         self.live.binary_search_by_key(&key, |it| it.key).ok()
     }
 
-    fn by_id(&self, id: &str) -> Option<&Subscription> {
-        self.live.iter().find(|it| it.id.as_str() == id)
+    fn by_name(&self, name: &SubscriptionName) -> Option<&Subscription> {
+        self.live.iter().find(|it| it.name == *name)
     }
 }
 
@@ -128,12 +123,13 @@ fn destination(frame: &Frame) -> Result<Destination, Refusal> {
     }
 }
 
-/// STOMP 1.0 need not name its subscriptions; they are told apart by destination then.
-fn subscription_id(frame: &Frame, version: Version) -> Result<&str, Refusal> {
-    match frame.header("id") {
-        Some(id) => Ok(id),
-        None if version == Version::V1_0 => Ok(frame.header("destination").unwrap_or_default()),
-        None => Err(Refusal::Missing { command: Command::Subscribe, header: "id" }),
+/// `None` if the frame has neither `id` nor `destination`.
+fn name(frame: &Frame) -> Result<Option<SubscriptionName>, Refusal> {
+    match (frame.header("id"), frame.header("destination")) {
+        (Some(id), _) if id.starts_with(TEMP_QUEUE) => Err(Refusal::ReservedId(frame.command)),
+        (Some(id), _) => Ok(Some(SubscriptionName::Id(SubscriptionId::new(id)))),
+        (None, _) if is_durable(frame)? => Err(Refusal::DurableUnnamed),
+        (None, destination) => Ok(destination.map(|it| SubscriptionName::Destination(SubscriptionId::new(it)))),
     }
 }
 
@@ -146,11 +142,13 @@ fn ack_mode(header: Option<&str>) -> Result<AckMode, Refusal> {
     }
 }
 
+/// 0 is AMQP's word for no limit.
 fn prefetch(header: Option<&str>, settings: &Settings) -> Result<u16, Refusal> {
     let Some(text) = header else { return Ok(settings.prefetch_default) };
     match text.trim().parse::<u32>() {
-        Ok(count) if count > 0 => Ok(u16::try_from(count).unwrap_or(u16::MAX).min(settings.prefetch_max)),
-        Ok(_) | Err(_) => Err(Refusal::BadPrefetch(text.to_owned())),
+        Ok(0) => Ok(settings.prefetch_max),
+        Ok(count) => Ok(u16::try_from(count).unwrap_or(u16::MAX).min(settings.prefetch_max)),
+        Err(_) => Err(Refusal::BadPrefetch(text.to_owned())),
     }
 }
 

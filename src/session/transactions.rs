@@ -7,28 +7,21 @@ use super::action::Publish;
 use super::refusal::{Limit, Refusal};
 use super::settings::Settings;
 
-/// A frame that waits for its COMMIT, and so does its receipt.
+/// A frame that waits for its COMMIT. So does the receipt of a SEND (RC3); that of an ACK does not (RC6).
 #[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) work: Work,
-    pub(super) receipt: Option<Box<str>>,
+pub(super) enum Kept {
+    Publish { publish: Publish, receipt: Option<Box<str>> },
+    Settle(Settling),
 }
 
 impl Kept {
     /// A receipt may be as long as all headers.
     fn size(&self) -> usize {
-        let work = match &self.work {
-            Work::Publish(publish) => publish.size(),
-            Work::Settle(_) => 0,
-        };
-        work + self.receipt.as_ref().map_or(0, |it| it.len())
+        match self {
+            Self::Publish { publish, receipt } => publish.size() + receipt.as_ref().map_or(0, |it| it.len()),
+            Self::Settle(_) => 0,
+        }
     }
-}
-
-#[derive(Debug)]
-pub(super) enum Work {
-    Publish(Publish),
-    Settle(Settling),
 }
 
 #[derive(Debug, Default)]
@@ -43,8 +36,12 @@ struct Transaction {
 
 impl Transactions {
     pub(super) fn begin(&mut self, id: &str, settings: &Settings) -> Result<(), Refusal> {
-        if self.position(id).is_ok() {
-            return Err(Refusal::TransactionExists { id: id.to_owned() });
+        if let Ok(at) = self.position(id) {
+            if settings.close_on_error {
+                return Err(Refusal::TransactionExists { id: id.to_owned() });
+            }
+            // As RabbitMQ's plugin does (T1).
+            self.0.swap_remove(at);
         }
         if self.0.len() >= settings.transactions_max {
             return Err(Refusal::Limit(Limit::Transactions { max: settings.transactions_max }));

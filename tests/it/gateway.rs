@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use futures::{SinkExt, StreamExt};
 use stompgate::app::App;
+use stompgate::auth::Rules;
 use stompgate::config::Settings;
 use stompgate::stomp::{Decoder, Frame, Limits, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +24,11 @@ struct Client {
 }
 
 async fn start() -> App {
-    let mut settings = Settings::default();
+    start_with(Rules::default()).await
+}
+
+async fn start_with(rules: Rules) -> App {
+    let mut settings = Settings { rules, ..Settings::default() };
     settings.http.listen = ([127, 0, 0, 1], 0).into();
     settings.admin.listen = Some(([127, 0, 0, 1], 0).into());
     settings.delivery.bytes_max = 64 * 1024;
@@ -162,4 +167,17 @@ async fn a_drain_closes_every_client_with_1012_and_then_the_gateway_ends() {
     let (drained, codes) = within(async { tokio::join!(app.shut_down(), closing) }).await;
     assert_eq!(drained, stompgate::lifecycle::Drained::All);
     assert!(codes.iter().all(|it| *it == 1012), "{codes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_rule_opens_is_refused_and_what_one_opens_is_asked_of_the_broker() {
+    let rules = vec!["send /exchange/orders/*".parse().unwrap()];
+    for (rules, refusal) in [(Rules::default(), "forbidden"), (Rules::Listed(rules), "unsupported")] {
+        let app = start_with(rules).await;
+        let mut client = Client::connect(&app).await;
+        client.send("SEND\ndestination:/exchange/orders/eu.de\nreceipt:r\n\n\0").await;
+        let error = client.expect("ERROR").await;
+        assert_eq!((error.header("stompgate-error"), error.header("receipt-id")), (Some(refusal), Some("r")));
+        assert_eq!(client.next().await, Err(1002));
+    }
 }

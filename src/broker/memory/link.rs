@@ -135,7 +135,8 @@ impl Link {
     /// Where replies come to that are delivered under that key.
     fn reply_destination(&mut self, key: SubscriptionKey) -> Result<String, Fault> {
         if !self.subscriptions.contains_key(&key) {
-            self.consume(key, &Name::Reply(random_name(22).into()), REPLIES_PREFETCH)?;
+            // As RabbitMQ names its queues, so that the same rule opens them to whoever was told.
+            self.consume(key, &Name::Reply(format!("amq.gen-{}", random_name(22)).into()), REPLIES_PREFETCH)?;
         }
         match self.subscriptions.get(&key) {
             Some(Subscription::Consumer(id)) => Ok(self.queues[id].name().to_string()),

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use super::states::all_reasons;
 use super::*;
 use crate::session::{LABELS, Level, Refusal};
-use crate::stomp::DecodeError;
 
 /// What a session does with an input that ends it.
 fn check(input: Input, error: Option<(&str, &str)>, close: &str) {

@@ -34,32 +34,6 @@ fn the_credentials_go_to_whoever_checks_them_and_the_passcode_is_not_printed() {
 }
 
 #[test]
-fn a_version_that_nobody_knows_is_refused_with_those_that_are() {
-    let mut it = Dialogue::new(Settings::default());
-    it.client("CONNECT accept-version:2.0,3.0");
-    assert!(it.expect_error("version_mismatch", "Version mismatch").ends_with("| Supported versions are 1.0,1.1,1.2"));
-    it.expect("close 1002 version_mismatch");
-}
-
-#[test]
-fn a_heart_beat_that_is_no_pair_of_numbers_is_refused() {
-    let mut it = Dialogue::new(Settings::default());
-    it.client("CONNECT accept-version:1.2 heart-beat:soon,later");
-    it.expect_refusal("invalid_header", "Invalid header");
-}
-
-#[test]
-fn wrong_credentials_are_refused_with_the_login_and_without_the_passcode() {
-    let mut it = Dialogue::new(Settings::default());
-    it.client("CONNECT accept-version:1.2 login:alice passcode:wrong");
-    it.next();
-    it.failed(1, Fault::AccessRefused { login: "alice".to_owned() });
-    let error = it.expect_error("access_refused", "Bad CONNECT");
-    assert!(error.ends_with("| Access refused for user 'alice'"), "{error}");
-    it.expect("close 1002 access_refused");
-}
-
-#[test]
 fn with_close_on_error_off_a_refused_client_may_try_again() {
     let mut it = Dialogue::new(Settings { close_on_error: false, ..Settings::default() });
     it.client("SEND destination:/queue/a receipt:r");
@@ -74,15 +48,6 @@ fn with_close_on_error_off_a_refused_client_may_try_again() {
     assert!(it.next().starts_with("open #2"));
     it.opened(2);
     assert!(it.next().starts_with("CONNECTED"));
-}
-
-#[test]
-fn a_second_connect_ends_the_session_either_way() {
-    for close_on_error in [true, false] {
-        let mut it = Dialogue::connected_with(Settings { close_on_error, ..Settings::default() });
-        it.client("CONNECT accept-version:1.2");
-        it.expect_refusal("already_connected", "Illegal command");
-    }
 }
 
 #[test]

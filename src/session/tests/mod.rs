@@ -3,7 +3,9 @@
 mod acks;
 mod closing;
 mod connect;
+mod errors;
 mod ordering;
+mod receipts;
 mod send;
 mod states;
 mod subscribe;
@@ -15,10 +17,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{AckMode, Action, Answer, CloseReason, Fault, Input, Sent, Session, Settings, Verdict};
+use super::{AckMode, AckScope, Action, Answer, CloseReason, Fault, Input, Sent, Session, Settings, Verdict};
 use crate::ident::{OpId, SessionId, SubscriptionKey};
 use crate::message::{AckToken, Delivery, Message};
-use crate::stomp::{Decoder, Frame, Headers, Limits, Version};
+use crate::stomp::{DecodeError, Decoder, Frame, Headers, Limits, Version};
 
 /// 16 zero bytes.
 const SESSION: &str = "AAAAAAAAAAAAAAAAAAAAAA";

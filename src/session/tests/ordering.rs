@@ -62,21 +62,6 @@ fn at_the_bound_of_unconfirmed_bytes_nothing_more_is_read() {
 }
 
 #[test]
-fn disconnect_is_answered_last() {
-    let mut it = Dialogue::connected();
-    it.client("SEND destination:/topic/a receipt:s | 1");
-    it.client("DISCONNECT receipt:d");
-    it.expect("publish #2 /topic/a | 1");
-    it.expect_nothing();
-    assert!(!it.session.wants_frames() && !it.session.wants_deliveries());
-    it.done(2);
-    it.expect("RECEIPT receipt-id:s");
-    it.expect("RECEIPT receipt-id:d");
-    it.expect("close 1000 disconnect");
-    it.expect_nothing();
-}
-
-#[test]
 fn a_send_that_fails_while_the_client_leaves_is_said_before_the_receipt() {
     let mut it = Dialogue::connected();
     it.client("SEND destination:/topic/a receipt:s | 1");

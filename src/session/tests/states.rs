@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::destination::DestinationError;
-use crate::session::{Limit, Refusal};
-use crate::stomp::{Command, DecodeError, HeartBeatError};
+use crate::ident::SubscriptionId;
+use crate::session::{Limit, Refusal, SubscriptionName};
+use crate::stomp::{Command, HeartBeatError};
 
 /// The least that each command needs to be understood.
 fn minimal(command: Command) -> String {
@@ -43,7 +44,7 @@ fn once_connected_each_command_has_its_answer() {
             Command::Send => it.expect("publish #2 /queue/a | "),
             Command::Subscribe => it.expect("subscribe #2 s1 /topic/a id=a auto 64"),
             Command::Abort | Command::Commit => it.expect_refusal("transaction_unknown", "Bad transaction"),
-            Command::Ack | Command::Nack => it.expect_refusal("ack_unknown", "Message not found"),
+            Command::Ack | Command::Nack => it.expect_refusal("invalid_header", "Invalid header"),
             Command::Connect | Command::Stomp => it.expect_refusal("already_connected", "Illegal command"),
             Command::Unsubscribe => it.expect_refusal("subscription_unknown", "No subscription found"),
             Command::Connected | Command::Error | Command::Message | Command::Receipt => {
@@ -99,23 +100,32 @@ fn faults_end_a_session_in_every_state() {
 /// One of each reason, and of each refusal.
 pub(super) fn all_reasons() -> Vec<CloseReason> {
     let id = || "x".to_owned();
+    let name = SubscriptionName::Id(SubscriptionId::new("x"));
     let refusals = vec![
-        Refusal::AckUnknown { command: Command::Ack, id: id() },
+        Refusal::AckMalformed { command: Command::Ack, header: "id" },
+        Refusal::AckUnknown { id: id(), number: 1 },
         Refusal::AlreadyConnected,
         Refusal::BadAckMode(id()),
         Refusal::BadBoolean { header: "durable", value: id() },
         Refusal::BadExpiration(id()),
         Refusal::BadHeartBeat(HeartBeatError),
         Refusal::BadPrefetch(id()),
+        Refusal::BadReplyTo(DestinationError::Blank),
         Refusal::Broker(Fault::AccessRefused { login: id() }),
+        Refusal::Broker(Fault::Amqp { name: "not_found", text: id() }),
+        Refusal::Broker(Fault::ConnectionLimit(id())),
+        Refusal::Broker(Fault::Forbidden { destination: id() }),
         Refusal::Broker(Fault::Full { what: id(), max: 1, unit: "messages", setting: "x" }),
+        Refusal::Broker(Fault::LoginMissing),
         Refusal::Broker(Fault::Nacked),
         Refusal::Broker(Fault::Refused(id())),
         Refusal::Broker(Fault::TimedOut(1)),
         Refusal::Broker(Fault::Unavailable),
         Refusal::Broker(Fault::Unsupported("x")),
+        Refusal::Broker(Fault::VhostRefused { vhost: id() }),
         Refusal::Destination(DestinationError::Blank),
         Refusal::DestinationNotFor { command: Command::Send, destination: id(), remedy: "x" },
+        Refusal::DurableUnnamed,
         Refusal::Limit(Limit::Subscriptions { max: 1 }),
         Refusal::Limit(Limit::TransactionBytes { max: 1 }),
         Refusal::Limit(Limit::TransactionFrames { max: 1 }),
@@ -123,12 +133,14 @@ pub(super) fn all_reasons() -> Vec<CloseReason> {
         Refusal::MessageIdSent,
         Refusal::Missing { command: Command::Send, header: "destination" },
         Refusal::NotConnected,
+        Refusal::ReservedId(Command::Subscribe),
         Refusal::ServerCommand(Command::Message),
-        Refusal::SubscriptionEnded { id: id() },
-        Refusal::SubscriptionExists { id: id() },
-        Refusal::SubscriptionUnknown { id: id() },
+        Refusal::SubscriptionEnded(name.clone()),
+        Refusal::SubscriptionExists(name.clone()),
+        Refusal::SubscriptionUnknown(name),
         Refusal::TransactionExists { id: id() },
         Refusal::TransactionUnknown { id: id() },
+        Refusal::UnsubscribeUnnamed,
         Refusal::VersionMismatch,
     ];
     let reasons = vec![
@@ -142,6 +154,7 @@ pub(super) fn all_reasons() -> Vec<CloseReason> {
         CloseReason::Malformed(DecodeError::HeadersTooLarge { max: 1 }),
         CloseReason::Malformed(DecodeError::NotUtf8),
         CloseReason::Malformed(DecodeError::TooManyHeaders { max: 1 }),
+        CloseReason::Malformed(DecodeError::UnknownCommand(id())),
         CloseReason::MessageTooLarge { max: 1 },
         CloseReason::SlowConsumer,
         CloseReason::TransportViolated { rule: "x" },

@@ -1,4 +1,4 @@
-//! SUBSCRIBE, UNSUBSCRIBE and MESSAGE.
+//! SUBSCRIBE, UNSUBSCRIBE and MESSAGE. Rows (D40, U1 ..) are those of the tables in `docs/PROTOCOL.md`.
 
 use super::*;
 
@@ -9,40 +9,86 @@ fn check_subscribe(headers: &str, expected: &str) {
     it.expect_nothing();
 }
 
-fn check_refused(headers: &str, label: &str, title: &str) {
-    let mut it = Dialogue::connected();
-    it.client(&format!("SUBSCRIBE {headers}"));
-    it.expect_refusal(label, title);
-}
-
 #[test]
 fn a_subscribe_carries_destination_ack_mode_prefetch_and_durability() {
     check_subscribe("id:a destination:/topic/a.*", "/topic/a.* id=a auto 64");
     check_subscribe("id:a destination:/queue/q ack:client", "/queue/q id=a client 64");
     check_subscribe("id:a destination:q ack:client-individual prefetch-count:3", "/queue/q id=a individual 3");
     check_subscribe("id:a destination:/queue/q prefetch-count:99999", "/queue/q id=a auto 1000");
-    check_subscribe("id:a destination:/topic/t durable:true", "/topic/t id=a auto 64 durable");
-    check_subscribe("id:a destination:/topic/t persistent:True", "/topic/t id=a auto 64 durable");
-    check_subscribe("id:a destination:/topic/t durable:false", "/topic/t id=a auto 64");
+    check_subscribe("id:a destination:/exchange/x/k", "/exchange/x/k id=a auto 64");
+    check_subscribe("id:a destination:/amq/queue/q", "/amq/queue/q id=a auto 64");
+    check_subscribe("id:a destination:/reply-queue/q", "/reply-queue/q id=a auto 64");
 }
 
 #[test]
-fn a_subscribe_that_can_not_be_says_why() {
-    check_refused("id:a", "missing_header", "Missing destination");
-    check_refused("destination:/topic/a", "missing_header", "Missing header");
-    check_refused("id:a destination:/nowhere/a", "invalid_destination", "Unknown destination");
-    check_refused("id:a destination:/topic/a/b", "invalid_destination", "Invalid destination");
-    check_refused("id:a destination:/temp-queue/a", "invalid_destination", "Invalid destination");
-    check_refused("id:a destination:/reply-queue/a", "invalid_destination", "Invalid destination");
-    check_refused("id:/temp-queue/a destination:/queue/a", "invalid_destination", "Invalid destination");
-    check_refused("id:a destination:/topic/a ack:maybe", "invalid_header", "Invalid header");
-    check_refused("id:a destination:/topic/a prefetch-count:0", "invalid_header", "Invalid header");
-    check_refused("id:a destination:/topic/a prefetch-count:x", "invalid_header", "Invalid header");
-    check_refused("id:a destination:/topic/a durable:1", "invalid_header", "Invalid header");
+fn d40_durable_is_one_of_four_words() {
+    for header in ["durable", "persistent"] {
+        let subscribe = |word| format!("id:a destination:/topic/t {header}:{word}");
+        for word in ["true", "True"] {
+            check_subscribe(&subscribe(word), "/topic/t id=a auto 64 durable");
+        }
+        for word in ["false", "False"] {
+            check_subscribe(&subscribe(word), "/topic/t id=a auto 64");
+        }
+        for word in ["1", "0", "TRUE", "yes", ""] {
+            let mut it = Dialogue::connected();
+            it.client(&format!("SUBSCRIBE {}", subscribe(word)));
+            it.expect_refusal("invalid_header", "Processing error");
+        }
+    }
 }
 
 #[test]
-fn the_receipt_comes_when_the_broker_has_subscribed_and_before_the_first_message() {
+fn d48_stomp_asks_for_an_id_from_1_1_on() {
+    for version in ["1.1", "1.2"] {
+        let mut it = Dialogue::connected_as(version, Settings::default());
+        it.client("SUBSCRIBE destination:/queue/a receipt:r");
+        let error = it.expect_error("missing_header", "Missing header");
+        assert!(error.ends_with("receipt-id:r | \"SUBSCRIBE\" must include the \"id\" header"), "{error}");
+    }
+}
+
+#[test]
+fn d48_as_the_plugin_does_a_subscription_needs_no_id() {
+    for version in ["1.0", "1.1", "1.2"] {
+        let mut it = Dialogue::connected_as(version, Settings { close_on_error: false, ..Settings::default() });
+        it.client("SUBSCRIBE destination:/queue/a");
+        it.expect("subscribe #2 s1 /queue/a id=/queue/a auto 64");
+        it.done(2);
+        it.client("SUBSCRIBE id:/queue/a destination:/queue/a");
+        it.expect("subscribe #3 s2 /queue/a id=/queue/a auto 64");
+    }
+}
+
+#[test]
+fn d50_prefetch_has_a_default_and_a_ceiling() {
+    let subscribe = "id:a destination:/queue/q ack:client";
+    check_subscribe(subscribe, "/queue/q id=a client 64");
+    check_subscribe(&format!("{subscribe} prefetch-count:1"), "/queue/q id=a client 1");
+    // No limit, in AMQP.
+    for count in ["0", "1001", "70000"] {
+        check_subscribe(&format!("{subscribe} prefetch-count:{count}"), "/queue/q id=a client 1000");
+    }
+    for bad in ["x", "-1", "", "1.5"] {
+        let mut it = Dialogue::connected();
+        it.client(&format!("SUBSCRIBE {subscribe} prefetch-count:{bad}"));
+        it.expect_refusal("invalid_header", "Processing error");
+    }
+}
+
+#[test]
+fn a_subscribe_carries_all_its_headers() {
+    let mut it = Dialogue::connected();
+    it.client("SUBSCRIBE id:a destination:/queue/q x-queue-type:quorum durable:true receipt:r");
+    let Some(Action::Subscribe { subscribe, .. }) = it.session.poll_action() else { panic!("not asked to subscribe") };
+    assert_eq!(
+        subscribe.headers.iter().collect::<Vec<_>>(),
+        [("id", "a"), ("destination", "/queue/q"), ("x-queue-type", "quorum"), ("durable", "true"), ("receipt", "r")]
+    );
+}
+
+#[test]
+fn rc4_the_receipt_comes_when_the_broker_has_subscribed_and_before_the_first_message() {
     let mut it = Dialogue::connected();
     it.client("SUBSCRIBE id:a destination:/topic/a receipt:r1");
     it.expect("subscribe #2 s1 /topic/a id=a auto 64");
@@ -66,13 +112,6 @@ fn a_subscribe_that_the_broker_refuses_leaves_no_subscription() {
 }
 
 #[test]
-fn an_id_is_used_once_at_a_time() {
-    let mut it = Dialogue::subscribed("a", "/topic/a", "auto");
-    it.client("SUBSCRIBE id:a destination:/topic/b");
-    it.expect_refusal("subscription_exists", "Duplicated subscription identifier");
-}
-
-#[test]
 fn a_message_shows_subscription_destination_and_id() {
     let mut it = Dialogue::subscribed("a", "/topic/a", "auto");
     it.deliver(1, 0, "hello");
@@ -89,59 +128,6 @@ fn an_automatic_delivery_is_settled_when_it_is_written() {
 }
 
 #[test]
-fn what_arrives_after_unsubscribe_goes_back() {
-    let mut it = Dialogue::subscribed("a", "/queue/a", "client");
-    it.client("UNSUBSCRIBE id:a receipt:r");
-    it.expect("unsubscribe #3 s1");
-    it.deliver(1, 7, "late");
-    it.expect("requeue 7");
-    it.deliver(1, 0, "late");
-    it.expect_nothing();
-    it.done(3);
-    it.expect("RECEIPT receipt-id:r");
-    it.client("SUBSCRIBE id:a destination:/queue/a");
-    it.expect("subscribe #4 s2 /queue/a id=a auto 64");
-}
-
-#[test]
-fn only_a_durable_subscription_is_forgotten_for_good() {
-    let mut it = Dialogue::connected();
-    it.client("SUBSCRIBE id:a destination:/topic/a durable:true");
-    it.next();
-    it.done(2);
-    it.client("UNSUBSCRIBE id:a durable:true");
-    it.expect("unsubscribe #3 s1 final");
-    let mut it = Dialogue::subscribed("a", "/topic/a", "auto");
-    it.client("UNSUBSCRIBE id:a durable:true");
-    it.expect("unsubscribe #3 s1");
-}
-
-#[test]
-fn an_unsubscribe_must_name_what_there_is() {
-    let check = |line: &str, label, title| {
-        let mut it = Dialogue::subscribed("a", "/topic/a", "auto");
-        it.client(line);
-        it.expect_refusal(label, title);
-    };
-    check("UNSUBSCRIBE id:b", "subscription_unknown", "No subscription found");
-    check("UNSUBSCRIBE destination:/topic/a", "missing_header", "Missing header");
-    check("UNSUBSCRIBE id:/temp-queue/a", "invalid_destination", "Invalid destination");
-}
-
-#[test]
-fn stomp_1_0_may_leave_the_id_out() {
-    let mut it = Dialogue::connected_as("1.0", Settings::default());
-    it.client("SUBSCRIBE destination:/topic/a");
-    it.expect("subscribe #2 s1 /topic/a id=/topic/a auto 64");
-    it.done(2);
-    it.client("UNSUBSCRIBE destination:/topic/a");
-    it.expect("unsubscribe #3 s1");
-    it.done(3);
-    it.client("UNSUBSCRIBE receipt:r");
-    it.expect_refusal("missing_header", "Missing header");
-}
-
-#[test]
 fn one_subscription_over_the_limit_is_refused_by_its_name() {
     let mut it = Dialogue::connected_with(Settings { subscriptions_max: 2, ..Settings::default() });
     for (i, op) in [(1, 2), (2, 3)] {
@@ -155,27 +141,97 @@ fn one_subscription_over_the_limit_is_refused_by_its_name() {
     it.expect("close 1002 limit_subscriptions");
 }
 
-#[test]
-fn a_subscription_that_the_broker_ends_is_named() {
-    let mut it = Dialogue::subscribed("a", "/queue/a", "client");
-    it.input(Input::SubscriptionEnded { key: SubscriptionKey(1) });
-    let error = it.expect_error("subscription_ended", "Server cancelled subscription");
-    assert!(error.contains(" subscription:a |"), "{error}");
-    it.expect("close 1002 subscription_ended");
+/// A connected session that holds what those lines subscribe to, with keys from 1.
+fn holding(version: &str, subscribes: &[&str]) -> Dialogue {
+    let mut it = Dialogue::connected_as(version, Settings { close_on_error: false, ..Settings::default() });
+    for (subscribe, op) in subscribes.iter().zip(2..) {
+        it.client(&format!("SUBSCRIBE {subscribe}"));
+        assert!(it.next().starts_with("subscribe"), "{subscribe}");
+        it.done(op);
+    }
+    it
 }
 
 #[test]
-fn with_close_on_error_off_the_other_subscriptions_go_on() {
-    let mut it = Dialogue::connected_with(Settings { close_on_error: false, ..Settings::default() });
-    for (id, op) in [("a", 2), ("b", 3)] {
-        it.client(&format!("SUBSCRIBE id:{id} destination:/queue/{id}"));
-        it.next();
-        it.done(op);
+fn u1_a_subscription_is_found_by_its_id_or_else_by_its_destination() {
+    for version in ["1.0", "1.1", "1.2"] {
+        let mut it =
+            holding(version, &["id:a destination:/queue/q", "destination:/queue/q", "id:/queue/q destination:q"]);
+        it.client("UNSUBSCRIBE id:/queue/q destination:/queue/q");
+        it.expect("unsubscribe #5 s3");
+        it.done(5);
+        it.client("UNSUBSCRIBE destination:/queue/q");
+        it.expect("unsubscribe #6 s2");
+        it.done(6);
+        // The text has to be that of the SUBSCRIBE; one with an id is not found by it.
+        for line in ["destination:/queue/q", "destination:q", "id:/queue/q", "id:b"] {
+            it.client(&format!("UNSUBSCRIBE {line}"));
+            it.expect_error("subscription_unknown", "No subscription found");
+        }
+        it.client("UNSUBSCRIBE id:a");
+        it.expect("unsubscribe #7 s1");
     }
-    it.input(Input::SubscriptionEnded { key: SubscriptionKey(1) });
-    it.expect_error("subscription_ended", "Server cancelled subscription");
-    it.input(Input::SubscriptionEnded { key: SubscriptionKey(1) });
-    it.expect_nothing();
-    it.deliver(2, 0, "still");
-    assert!(it.next().ends_with("| still"));
+}
+
+#[test]
+fn u2_a_durable_subscription_is_not_deleted_without_its_id() {
+    let mut it = holding("1.0", &["destination:/topic/a"]);
+    for header in ["durable", "persistent"] {
+        it.client(&format!("UNSUBSCRIBE destination:/topic/a {header}:true"));
+        let error = it.expect_error("missing_header", "Missing Header");
+        assert!(error.ends_with("| Header 'id' is required for durable subscriptions"), "{error}");
+    }
+    it.client("UNSUBSCRIBE destination:/topic/a durable:false");
+    it.expect("unsubscribe #3 s1");
+}
+
+#[track_caller]
+fn check_final(subscribe: &str, unsubscribe: &str, is_final: bool) {
+    let mut it = holding("1.2", &[subscribe]);
+    it.client(&format!("UNSUBSCRIBE {unsubscribe}"));
+    it.expect(if is_final { "unsubscribe #3 s1 final" } else { "unsubscribe #3 s1" });
+}
+
+#[test]
+fn u3_unsubscribe_deletes_a_durable_topic_when_it_says_so() {
+    check_final("id:a destination:/topic/a durable:true", "id:a durable:true", true);
+    check_final("id:a destination:/topic/a persistent:true", "id:a persistent:True", true);
+    // What it says of itself counts for nothing: the subscription is the one that was made.
+    check_final("id:a destination:/queue/a durable:true", "id:a destination:/topic/b durable:true", false);
+    check_final("id:a destination:/topic/a", "id:a durable:true", false);
+}
+
+#[test]
+fn u4_unsubscribe_that_does_not_say_so_deletes_nothing() {
+    check_final("id:a destination:/topic/a durable:true", "id:a", false);
+    check_final("id:a destination:/topic/a durable:true", "id:a durable:false", false);
+}
+
+#[test]
+fn u5_a_durable_exchange_subscription_is_never_deleted() {
+    check_final("id:a destination:/exchange/amq.topic/a durable:true", "id:a durable:true", false);
+}
+
+#[test]
+fn u7_an_id_is_used_once_at_a_time() {
+    let mut it = holding("1.2", &["id:a destination:/topic/a"]);
+    it.client("UNSUBSCRIBE id:a");
+    it.expect("unsubscribe #3 s1");
+    it.done(3);
+    it.client("SUBSCRIBE id:a destination:/topic/b");
+    it.expect("subscribe #4 s2 /topic/b id=a auto 64");
+    it.done(4);
+    it.client("SUBSCRIBE id:a destination:/topic/c");
+    it.expect_refusal("subscription_exists", "Duplicated subscription identifier");
+}
+
+#[test]
+fn u8_answers_can_not_be_unsubscribed_from() {
+    let mut it = holding("1.2", &[]);
+    it.client("SEND destination:/queue/a reply-to:/temp-queue/x");
+    it.expect("publish #2 /queue/a reply=s1 | ");
+    it.client("UNSUBSCRIBE id:/temp-queue/x");
+    it.expect_error("invalid_header", "Invalid id");
+    it.deliver(1, 0, "answer");
+    assert!(it.next().ends_with("| answer"));
 }

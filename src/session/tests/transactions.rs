@@ -1,4 +1,4 @@
-//! BEGIN, COMMIT, ABORT, and what they hold.
+//! BEGIN, COMMIT, ABORT, and what they hold. Rows (T1 ..) are those of the table in `docs/PROTOCOL.md`.
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn lenient() -> Settings {
 }
 
 #[test]
-fn nothing_of_a_transaction_takes_effect_before_commit() {
+fn t4_t6_nothing_of_a_transaction_takes_effect_before_commit() {
     let mut it = Dialogue::subscribed("a", "/queue/a", "client-individual");
     it.deliver(1, 11, "x");
     it.next();
@@ -15,12 +15,12 @@ fn nothing_of_a_transaction_takes_effect_before_commit() {
     it.expect("RECEIPT receipt-id:b");
     it.client("SEND destination:/queue/q transaction:t receipt:s1 | 1");
     it.client(&format!("ACK id:{SESSION}-1 transaction:t receipt:k"));
+    it.expect("RECEIPT receipt-id:k");
     it.client("SEND destination:/queue/q transaction:t | 2");
     it.expect_nothing();
     it.client("COMMIT transaction:t receipt:c");
     it.expect("publish #3 /queue/q | 1");
     it.expect("accept 11");
-    it.expect("RECEIPT receipt-id:k");
     it.expect("publish #4 /queue/q | 2");
     it.expect_nothing();
     it.done(3);
@@ -43,7 +43,7 @@ fn a_commit_without_sends_is_answered_after_its_acks() {
 }
 
 #[test]
-fn abort_forgets_sends_and_leaves_messages_unsettled() {
+fn t7_abort_forgets_sends_and_leaves_messages_unsettled() {
     let mut it = Dialogue::subscribed("a", "/queue/a", "client");
     it.deliver(1, 11, "x");
     it.next();
@@ -58,7 +58,7 @@ fn abort_forgets_sends_and_leaves_messages_unsettled() {
 }
 
 #[test]
-fn an_ack_that_another_one_made_needless_is_skipped() {
+fn t6_an_ack_that_another_one_made_needless_is_skipped() {
     let mut it = Dialogue::subscribed("a", "/queue/a", "client");
     for token in [11, 12] {
         it.deliver(1, token, "x");
@@ -87,7 +87,7 @@ fn two_transactions_are_apart() {
 }
 
 #[test]
-fn a_commit_with_a_failed_send_gets_an_error_and_no_receipt() {
+fn t6_rc9_a_commit_with_a_failed_send_gets_an_error_and_no_receipt() {
     let mut it = Dialogue::connected_with(lenient());
     it.client("BEGIN transaction:t");
     for body in ["1", "2", "3"] {
@@ -112,7 +112,7 @@ fn a_commit_with_a_failed_send_gets_an_error_and_no_receipt() {
 }
 
 #[test]
-fn a_transaction_must_be_named_and_open() {
+fn t2_t3_a_transaction_must_be_named_and_open() {
     let mut it = Dialogue::connected_with(lenient());
     for command in ["BEGIN", "COMMIT", "ABORT"] {
         it.client(command);
@@ -128,25 +128,75 @@ fn a_transaction_must_be_named_and_open() {
         it.expect_error("transaction_unknown", "Bad transaction");
     }
     it.client("BEGIN transaction:t");
-    it.client("BEGIN transaction:t");
-    it.expect_error("transaction_exists", "Bad transaction");
     it.client("ABORT transaction:t");
     it.client("BEGIN transaction:t");
     it.expect_nothing();
 }
 
 #[test]
-fn what_is_wrong_in_a_transaction_is_said_at_once() {
+fn t1_a_name_is_used_once_at_a_time() {
+    let mut it = Dialogue::connected();
+    it.client("BEGIN transaction:t");
+    it.client("BEGIN transaction:t receipt:r");
+    assert!(it.expect_error("transaction_exists", "Bad transaction").contains("receipt-id:r"));
+    it.expect("close 1002 transaction_exists");
+}
+
+#[test]
+fn t1_as_the_plugin_does_a_second_begin_empties_the_transaction() {
+    let mut it = Dialogue::connected_with(Settings { transactions_max: 1, ..lenient() });
+    it.client("BEGIN transaction:t");
+    it.client("SEND destination:/queue/q transaction:t | 1");
+    it.client("BEGIN transaction:t receipt:b");
+    it.expect("RECEIPT receipt-id:b");
+    it.client("SEND destination:/queue/q transaction:t | 2");
+    it.client("COMMIT transaction:t");
+    it.expect("publish #2 /queue/q | 2");
+    it.expect_nothing();
+}
+
+#[test]
+fn t8_what_is_open_when_the_session_ends_is_forgotten() {
+    for end in ["DISCONNECT", "NONE"] {
+        let mut it = Dialogue::connected();
+        it.client("BEGIN transaction:t");
+        it.client("SEND destination:/queue/q transaction:t receipt:s | 1");
+        if end == "NONE" {
+            it.input(Input::Gone)
+        } else {
+            it.client(end)
+        }
+        assert!(it.next().starts_with("close"), "{end}");
+        it.expect_nothing();
+    }
+}
+
+#[test]
+fn t9_subscribe_and_unsubscribe_do_not_wait_for_a_commit() {
+    let mut it = Dialogue::connected();
+    it.client("BEGIN transaction:t");
+    it.client("SUBSCRIBE id:a destination:/queue/a transaction:t");
+    it.expect("subscribe #2 s1 /queue/a id=a auto 64");
+    it.done(2);
+    it.client("UNSUBSCRIBE id:a transaction:unknown");
+    it.expect("unsubscribe #3 s1");
+}
+
+#[test]
+fn t4_t5_what_is_wrong_in_a_transaction_is_said_at_once() {
     let mut it = Dialogue::connected_with(lenient());
     it.client("BEGIN transaction:t");
     it.client("SEND destination:/nowhere/q transaction:t");
     it.expect_error("invalid_destination", "Unknown destination");
-    it.client("ACK id:x transaction:t");
-    it.expect_error("ack_unknown", "Message not found");
+    it.client(&format!("ACK id:{SESSION}-1 transaction:t receipt:r"));
+    assert!(it.expect_error("ack_unknown", "Message not found").contains("receipt-id:r"));
+    it.client("COMMIT transaction:t receipt:c");
+    it.expect("RECEIPT receipt-id:c");
+    it.expect_nothing();
 }
 
 #[test]
-fn one_over_each_limit_is_refused_by_its_name() {
+fn t1_t4_one_over_each_limit_is_refused_by_its_name() {
     let settings = Settings { transactions_max: 1, transaction_frames_max: 2, transaction_bytes_max: 10, ..lenient() };
     let mut it = Dialogue::connected_with(settings);
     it.client("BEGIN transaction:t");
