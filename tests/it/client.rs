@@ -23,6 +23,8 @@ pub(crate) struct Client {
 
 /// A gateway with listeners of its own.
 pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> App {
+    // The clients are in this process too, and many systems give it a thousand files unless it asks for more.
+    rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let mut settings = Settings::default();
     settings.http.listen = ([127, 0, 0, 1], 0).into();
     settings.admin.listen = Some(([127, 0, 0, 1], 0).into());
@@ -44,9 +46,14 @@ impl Client {
 
     pub(crate) async fn subscribe(app: &App, destination: &str) -> Self {
         let mut client = Self::connect(app).await;
-        client.send(&format!("SUBSCRIBE\nid:s\ndestination:{destination}\nreceipt:r\n\n\0")).await;
-        client.expect("RECEIPT").await;
+        client.confirmed(&format!("SUBSCRIBE\nid:s\ndestination:{destination}"), "").await;
         client
+    }
+
+    /// Sends a frame of this head and this body, and waits for its RECEIPT.
+    pub(crate) async fn confirmed(&mut self, head: &str, body: &str) {
+        self.send(&format!("{head}\nreceipt:r\n\n{body}\0")).await;
+        self.expect("RECEIPT").await;
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
