@@ -36,7 +36,8 @@ async fn subscribed(app: &App, patterns: &[String]) -> Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_subscription_at_either_gateway_gets_each_message_once_and_in_the_order_of_its_sender() {
-    const MESSAGES: usize = 200;
+    // So few that they all have room in an outbox, should a reader be late.
+    const MESSAGES: usize = 100;
     let gateways = start_two().await;
     let run = unique();
     let patterns = ["a.b", "a.*", "*.b", "a.#", "#"].map(|it| format!("{run}.{it}"));
