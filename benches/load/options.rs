@@ -18,7 +18,8 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "floor,gateway,gateway-amqp,web-stomp")]
     pub(crate) targets: Vec<Target>,
 
-    /// Clients of the scenario [default: fan-out 1000, echo and queue 100, idle 19000 (web-stomp 2000)]
+    /// Clients of the scenario [default: fan-out 1000, echo and queue 100, idle 19000 (web-stomp 2000), subscribers 10000,
+    /// which begins with 1 and a tenth of them]
     #[arg(long)]
     pub(crate) clients: Option<usize>,
 
@@ -29,6 +30,14 @@ pub(crate) struct Options {
     /// Messages per second of the paced case of fan-out
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rate: u32,
+
+    /// Messages that each case of subscribers sends at least
+    #[arg(long, default_value_t = 200)]
+    pub(crate) messages: usize,
+
+    /// Seconds that the clients of a case of subscribers may take to connect; a server that is slower is left out
+    #[arg(long, default_value_t = 120)]
+    pub(crate) connect_seconds: u64,
 
     /// Bytes of each body
     #[arg(long, default_value_t = 200)]
@@ -77,6 +86,8 @@ pub(crate) enum Scenario {
     Echo,
     /// The same through a queue, with client-individual acks and receipts
     Queue,
+    /// 1, N/10 and N subscribers of one topic: what they cost the broker behind the server
+    Subscribers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,6 +100,16 @@ pub(crate) enum Target {
     GatewayAmqp,
     /// RabbitMQ's own Web STOMP plugin
     WebStomp,
+}
+
+impl Scenario {
+    /// Whether there is something to measure.
+    pub(crate) fn concerns(self, target: Target) -> bool {
+        match self {
+            Self::Idle | Self::FanOut | Self::Echo | Self::Queue => true,
+            Self::Subscribers => matches!(target, Target::GatewayAmqp | Target::WebStomp),
+        }
+    }
 }
 
 impl Options {

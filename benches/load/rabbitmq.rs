@@ -16,7 +16,7 @@ const START_PATIENCE: Duration = Duration::from_secs(120);
 const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
 /// By default the plugin closes a WebSocket on which the client sends nothing for a minute.
-const IDLE_MILLIS_MAX: u32 = 600_000;
+const IDLE_MILLIS_MAX: u32 = 3_600_000;
 
 #[derive(Debug)]
 pub(crate) struct RabbitMq {
@@ -84,15 +84,28 @@ impl RabbitMq {
         self.web_stomp
     }
 
-    /// Asking takes a second or two of CPU time: not while measuring.
-    pub(crate) fn queues(&self) -> io::Result<usize> {
+    /// How many lines of a list have something in that column.
+    pub(crate) fn count(&self, list: &str, column: &str) -> io::Result<usize> {
+        let lines = self.ask(&["--no-table-headers", list, column])?;
+        Ok(lines.lines().filter(|line| !line.is_empty()).count())
+    }
+
+    /// What `rabbitmqctl status` calls `total.erlang`.
+    pub(crate) fn erlang_kib(&self) -> io::Result<f64> {
+        let bytes = self.ask(&["eval", "erlang:memory(total)."])?;
+        let bytes: Result<f64, _> = bytes.trim().parse();
+        bytes.map(|it| it / 1024.0).map_err(|_| io::Error::other("rabbitmqctl eval: not a number"))
+    }
+
+    /// Takes a second or two of CPU time: not while measuring.
+    fn ask(&self, arguments: &[&str]) -> io::Result<String> {
         let mut command = self.directory.script("rabbitmqctl", self.epmd_port);
-        let output = command.args(["-q", "--no-table-headers", "list_queues", "name"]).output()?;
+        let output = command.arg("-q").args(arguments).output()?;
         if !output.status.success() {
-            let fault = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(io::Error::other(format!("rabbitmqctl list_queues: {fault}")));
+            let fault = String::from_utf8_lossy(&output.stderr);
+            return Err(io::Error::other(format!("rabbitmqctl {}: {fault}", arguments.join(" "))));
         }
-        Ok(output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count())
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 

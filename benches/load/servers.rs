@@ -40,12 +40,19 @@ impl Broker {
         Ok(())
     }
 
-    /// `None` where the bench does not administer the broker.
-    fn queues(&self) -> io::Result<Option<usize>> {
-        match self {
-            Self::Absent | Self::External { .. } => Ok(None),
-            Self::Own(node) => Ok(Some(node.queues()?)),
-        }
+    /// Without what only somebody knows who administers the broker, where the bench does not.
+    fn objects(&self, sockets: usize) -> io::Result<Objects> {
+        let sockets = Some(sockets);
+        Ok(match self {
+            Self::Absent | Self::External { .. } => Objects { sockets, ..Objects::default() },
+            Self::Own(node) => Objects {
+                sockets,
+                channels: Some(node.count("list_channels", "pid")?),
+                queues: Some(node.count("list_queues", "name")?),
+                bindings: Some(node.count("list_bindings", "source_name")?),
+                erlang_kib: Some(node.erlang_kib()?),
+            },
+        })
     }
 }
 
@@ -103,10 +110,12 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Sockets and queues of the broker, where there is one.
+    /// What the broker holds, where there is one.
     pub(crate) fn broker_objects(&self) -> io::Result<Objects> {
-        let Some(pid) = self.broker_pid() else { return Ok(Objects::default()) };
-        Ok(Objects { sockets: Some(process::sockets(pid)?), queues: self.broker.queues()? })
+        match self.broker_pid() {
+            None => Ok(Objects::default()),
+            Some(pid) => self.broker.objects(process::sockets(pid)?),
+        }
     }
 
     pub(crate) fn resident_kib(&self) -> io::Result<Memory> {
@@ -122,10 +131,15 @@ pub(crate) struct Memory {
     pub(crate) broker: Option<f64>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Objects {
     pub(crate) sockets: Option<usize>,
+    pub(crate) channels: Option<usize>,
     pub(crate) queues: Option<usize>,
+    /// Those of the default exchange, which each queue has, left out.
+    pub(crate) bindings: Option<usize>,
+    /// Memory by the broker's own account, without what its allocators hold in reserve.
+    pub(crate) erlang_kib: Option<f64>,
 }
 
 /// Adds up what the processes use between its start and its stop.

@@ -46,8 +46,22 @@ impl Swarm {
         count: usize,
         subscription: impl Fn(usize) -> Option<Subscription>,
     ) -> io::Result<()> {
-        let (mut ready, mut deadline) = (self.ready, Instant::now() + OPENING_PATIENCE);
+        self.open_within(Duration::MAX, count, subscription).map(drop)
+    }
+
+    /// The same, but gives up when `limit` is over: whether there are `count` clients.
+    pub(crate) fn open_within(
+        &mut self,
+        limit: Duration,
+        count: usize,
+        subscription: impl Fn(usize) -> Option<Subscription>,
+    ) -> io::Result<bool> {
+        let started = Instant::now();
+        let (mut ready, mut deadline) = (self.ready, started + OPENING_PATIENCE);
         while self.ready < count {
+            if limit < started.elapsed() {
+                return Ok(false);
+            }
             while self.clients.len() < count && self.clients.len() - self.ready < OPENING_MAX {
                 let index = self.clients.len();
                 self.start_client(subscription(index)).map_err(|fault| fault_of(index, &fault))?;
@@ -63,7 +77,7 @@ impl Swarm {
                 return Err(io::Error::other(fault));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs the suites of real clients: stomp.js in Node, stomp.py, and the demo page in Chromium. Installs what they need into
-# directories that git ignores. Takes the names of suites, or runs all: run.sh [node] [python] [browser]
+# Runs the suites of real clients: stomp.js in Node, stomp.py (with pika at the other end, on RabbitMQ), and the demo page in
+# Chromium. Installs what they need into directories that git ignores. Takes the names of suites, or runs all:
+# run.sh [node] [python] [browser]
 #
 # STOMPGATE_BIN       the gateway (target/debug/stompgate)
 # STOMPGATE_TEST_URL  a gateway that runs already, for node and python

@@ -4,6 +4,7 @@
 
 mod admin;
 mod broker_contract;
+mod client;
 mod gateway;
 mod http;
 #[cfg(feature = "test-rabbitmq")]

@@ -1,11 +1,10 @@
 //! Clients that connect, subscribe and stay: what connecting costs, and what memory each of them holds.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::{affordable, settled};
 use crate::client::Subscription;
-use crate::interrupt;
-use crate::limits;
 use crate::options::{Options, Target};
 use crate::report::Row;
 use crate::servers::{Memory, Meter, Objects, Server};
@@ -20,21 +19,12 @@ const CLIENTS_WEB_STOMP: usize = 2_000;
 const FIRST: usize = 1_000;
 const TOPICS: usize = 100;
 
-/// Files of a process that are not clients.
-const OTHER_FILES: usize = 200;
-
-const SETTLE_PATIENCE: Duration = Duration::from_secs(10);
-const SETTLE_STEP: Duration = Duration::from_millis(500);
-
 pub(super) fn run(server: &Server<'_>, options: &Options) -> io::Result<Vec<Row>> {
     let wanted = options.clients.unwrap_or(match server.target {
         Target::Floor | Target::Gateway | Target::GatewayAmqp => CLIENTS,
         Target::WebStomp => CLIENTS_WEB_STOMP,
     });
-    let clients = wanted.min(limits::open_files()?.saturating_sub(OTHER_FILES));
-    if clients < wanted {
-        println!("idle: {clients} clients instead of {wanted}: each takes an open file in two processes");
-    }
+    let clients = affordable("idle", wanted)?;
     let first = FIRST.min(clients / 2);
     let subscription = |client| Some(Subscription::auto(format!("/topic/bench.idle.{}", client % TOPICS)));
 
@@ -67,20 +57,4 @@ pub(super) fn run(server: &Server<'_>, options: &Options) -> io::Result<Vec<Row>
         .figure("+sockets", added(|it| it.sockets))
         .figure("+queues", added(|it| it.queues));
     Ok(vec![row])
-}
-
-/// Memory once it has stopped changing: within 1 % over three steps, or after all patience.
-fn settled(server: &Server<'_>) -> io::Result<Memory> {
-    let deadline = Instant::now() + SETTLE_PATIENCE;
-    let close = |a: Option<f64>, b: Option<f64>| a.zip(b).is_none_or(|(a, b)| (a - b).abs() <= 0.01 * a);
-    let mut last = server.resident_kib()?;
-    let mut same = 0;
-    while same < 3 && Instant::now() < deadline {
-        interrupt::check()?;
-        std::thread::sleep(SETTLE_STEP);
-        let now = server.resident_kib()?;
-        same = if close(last.server, now.server) && close(last.broker, now.broker) { same + 1 } else { 0 };
-        last = now;
-    }
-    Ok(last)
 }

@@ -4,9 +4,12 @@
 //! own view use the program of `STOMPGATE_TEST_RABBITMQCTL`. `tests/rabbitmq.sh start` makes both.
 
 mod feeds;
+mod gateways;
 mod loss;
 mod proxy;
 mod queues;
+mod scale;
 mod support;
+mod whole;
 
 pub(crate) use support::Gateway;
