@@ -48,17 +48,17 @@ is_free() {
     ! (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# The first of six ports in a row: one for AMQP, five for Erlang.
+# The first of ten ports in a row: one for AMQP, five for Erlang, four for plugins.
 free_ports() {
     local first port
     for first in {25760..25850..10}; do
-        for ((port = first; port < first + 6; port++)); do
+        for ((port = first; port < first + 10; port++)); do
             is_free "$port" || continue 2
         done
         echo "$first"
         return
     done
-    echo "No six free ports in a row between 25760 and 25855" >&2
+    echo "No ten free ports in a row between 25760 and 25859" >&2
     return 1
 }
 
