@@ -34,6 +34,7 @@ find_bin() {
 write_environment() {
     cat >"$dir/environment" <<END
 export HOME="$home"
+export ERL_CRASH_DUMP="$home/erl_crash.dump"
 export ERL_EPMD_ADDRESS=127.0.0.1
 export ERL_EPMD_PORT=$((port + 1))
 export RABBITMQ_NODENAME=stompgate-$port@localhost
