@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Every test there is, as `make test` runs them: each phase under its name, then a summary. Fails if a phase failed.
 #
+#   tests/all.sh            all of them
+#   tests/all.sh broker     without those to which it is all the same which RabbitMQ there is
+#
 # The crate is compiled once: the feature `test-rabbitmq` only adds tests, and the binary that cargo builds for the
 # integration tests is the one that the clients talk to.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+scope=${1:-all}
 work=$(mktemp -d)
 summary=()
 failed=0
@@ -48,17 +52,17 @@ is_free() {
     ! (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# The first of six ports in a row: one for AMQP, five for Erlang.
+# The first of ten ports in a row: one for AMQP, five for Erlang, four for plugins.
 free_ports() {
     local first port
     for first in {25760..25850..10}; do
-        for ((port = first; port < first + 6; port++)); do
+        for ((port = first; port < first + 10; port++)); do
             is_free "$port" || continue 2
         done
         echo "$first"
         return
     done
-    echo "No six free ports in a row between 25760 and 25855" >&2
+    echo "No ten free ports in a row between 25760 and 25859" >&2
     return 1
 }
 
@@ -67,24 +71,32 @@ start_rabbitmq() {
     port=$(free_ports) || return
     STOMPGATE_TEST_AMQP_URL=$(tests/rabbitmq.sh start "$work/rabbitmq" "$port") || return
     export STOMPGATE_TEST_AMQP_URL STOMPGATE_TEST_RABBITMQCTL=$work/rabbitmq/rabbitmqctl
+    echo "RabbitMQ $("$STOMPGATE_TEST_RABBITMQCTL" version)"
 }
 
 cargo_test() {
     cargo test --locked --no-fail-fast --features test-rabbitmq 2>&1 | tee "$work/cargo.log"
 }
 
-clients() {
+# from_outside BROKER COMMAND: with what the suites need that start the gateway as a process.
+from_outside() {
     STOMPGATE_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/stompgate") \
         CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome) \
         BROKER=$1 \
         STOMPGATE__BROKER__AMQP__URL=$STOMPGATE_TEST_AMQP_URL \
-        tests/clients/run.sh
+        "$2"
 }
 
 phase "Setup" tests/setup.sh
+if [ "$scope" = all ]; then
+    phase "Deployment files" tests/deploy/check.sh || true
+fi
 phase "Build" cargo test --locked --no-run --features test-rabbitmq
 phase "Start of RabbitMQ" start_rabbitmq
 phase "cargo test" cargo_test || true
-phase "Clients, embedded broker" clients memory || true
-phase "Clients, RabbitMQ" clients amqp || true
+if [ "$scope" = all ]; then
+    phase "Clients, embedded broker" from_outside memory tests/clients/run.sh || true
+fi
+phase "Clients, RabbitMQ" from_outside amqp tests/clients/run.sh || true
+phase "Two gateways, one balancer" from_outside amqp tests/deploy/run.sh || true
 unfinished=0

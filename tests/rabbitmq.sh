@@ -5,29 +5,36 @@
 #   tests/rabbitmq.sh stop DIR         stops it and the epmd that it started
 #   DIR/rabbitmqctl ARGS...            asks it something, while it runs
 #
-# PORT is for AMQP; the five ports after it are for Erlang (epmd, distribution, rabbitmqctl).
+# PORT is for AMQP, the five ports after it are for Erlang (epmd, distribution, rabbitmqctl). Of plugins, management is
+# at PORT+6, Web STOMP at PORT+7, STOMP at PORT+8 and Prometheus at PORT+9.
+#
+# STOMPGATE_RABBITMQ_PLUGINS  what to enable, with commas between (nothing)
+# STOMPGATE_RABBITMQ_CONF     a file whose lines go to the end of rabbitmq.conf (none)
+# STOMPGATE_RABBITMQ_ROOT     the root of another Debian, whose RabbitMQ runs instead of this machine's (none)
 set -eu
 
 usage() {
-    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
     exit 64
 }
 
 find_bin() {
     # The wrappers in /usr/sbin change to another user, who could not write to DIR.
     for bin in /usr/lib/rabbitmq/bin /opt/homebrew/sbin /usr/local/sbin; do
-        if [ -x "$bin/rabbitmq-server" ]; then
+        if [ -x "$root$bin/rabbitmq-server" ]; then
             echo "$bin"
             return
         fi
     done
-    echo "RabbitMQ is missing: apt-get install rabbitmq-server" >&2
+    echo "RabbitMQ is missing${root:+ in $root}: apt-get install rabbitmq-server" >&2
     exit 69
 }
 
+# The node's own view of DIR is $home.
 write_environment() {
     cat >"$dir/environment" <<END
-export HOME="$dir"
+export HOME="$home"
+export ERL_CRASH_DUMP="$home/erl_crash.dump"
 export ERL_EPMD_ADDRESS=127.0.0.1
 export ERL_EPMD_PORT=$((port + 1))
 export RABBITMQ_NODENAME=stompgate-$port@localhost
@@ -38,41 +45,69 @@ export RABBITMQ_CTL_DIST_PORT_MIN=$((port + 3))
 export RABBITMQ_CTL_DIST_PORT_MAX=$((port + 5))
 export RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1} +S 2:2"
 export RABBITMQ_CTL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
-export RABBITMQ_CONF_ENV_FILE="$dir/no-such-file"
-export RABBITMQ_CONFIG_FILE="$dir/rabbitmq.conf"
-export RABBITMQ_ADVANCED_CONFIG_FILE="$dir/no-such-file"
-export RABBITMQ_ENABLED_PLUGINS_FILE="$dir/enabled_plugins"
-export RABBITMQ_MNESIA_BASE="$dir/data"
-export RABBITMQ_LOG_BASE="$dir/log"
-export RABBITMQ_PID_FILE="$dir/node.pid"
+export RABBITMQ_CONF_ENV_FILE="$home/no-such-file"
+export RABBITMQ_CONFIG_FILE="$home/rabbitmq.conf"
+export RABBITMQ_ADVANCED_CONFIG_FILE="$home/no-such-file"
+export RABBITMQ_ENABLED_PLUGINS_FILE="$home/enabled_plugins"
+export RABBITMQ_MNESIA_BASE="$home/data"
+export RABBITMQ_LOG_BASE="$home/log"
+export RABBITMQ_PID_FILE="$home/node.pid"
 END
-    echo '[].' >"$dir/enabled_plugins"
+    echo "[${STOMPGATE_RABBITMQ_PLUGINS-}]." >"$dir/enabled_plugins"
     # A relative limit would depend on what else the machine does.
-    printf 'disk_free_limit.absolute = 50MB\nvm_memory_high_watermark.absolute = 1GB\n' >"$dir/rabbitmq.conf"
-    cat >"$dir/rabbitmqctl" <<END
+    cat - ${STOMPGATE_RABBITMQ_CONF:+"$STOMPGATE_RABBITMQ_CONF"} >"$dir/rabbitmq.conf" <<END
+disk_free_limit.absolute = 50MB
+vm_memory_high_watermark.absolute = 1GB
+management.tcp.ip = 127.0.0.1
+management.tcp.port = $((port + 6))
+web_stomp.tcp.ip = 127.0.0.1
+web_stomp.tcp.port = $((port + 7))
+stomp.listeners.tcp.1 = 127.0.0.1:$((port + 8))
+prometheus.tcp.ip = 127.0.0.1
+prometheus.tcp.port = $((port + 9))
+END
+    write_programs
+}
+
+# DIR/run COMMAND...: becomes the command, where the node is. Another root sees DIR as /mnt, in a mount namespace of the
+# command's own, so that nothing is left to unmount.
+write_programs() {
+    enter=
+    if [ -n "$root" ]; then
+        map=
+        [ "$(id -u)" -eq 0 ] || map=--map-root-user
+        enter="unshare --mount $map sh -c 'mount --bind \"$dir\" \"$root/mnt\" && mount --rbind /proc \"$root/proc\" &&
+    exec chroot \"$root\" \"\$@\"' sh"
+    fi
+    cat >"$dir/run" <<END
 #!/bin/sh
 # shellcheck source=/dev/null
 . "$dir/environment"
-exec "$bin/rabbitmqctl" --quiet "\$@"
+exec $enter "\$@"
 END
-    chmod +x "$dir/rabbitmqctl"
+    cat >"$dir/rabbitmqctl" <<END
+#!/bin/sh
+exec "$dir/run" "$bin/rabbitmqctl" --quiet "\$@"
+END
+    chmod +x "$dir/run" "$dir/rabbitmqctl"
 }
 
 start() {
+    root=${STOMPGATE_RABBITMQ_ROOT:+$(realpath "$STOMPGATE_RABBITMQ_ROOT")}
     bin=$(find_bin)
     mkdir -p "$1/data" "$1/log"
     dir=$(cd "$1" && pwd)
+    home=$dir
+    [ -z "$root" ] || home=/mnt
     port=$2
     if [ -e "$dir/server.pid" ]; then
         echo "$dir is in use: tests/rabbitmq.sh stop $dir" >&2
         exit 73
     fi
     write_environment
-    # shellcheck source=/dev/null
-    . "$dir/environment"
-    setsid "$bin/rabbitmq-server" </dev/null >"$dir/log/stdout" 2>&1 &
+    setsid "$dir/run" "$bin/rabbitmq-server" </dev/null >"$dir/log/stdout" 2>&1 &
     echo $! >"$dir/server.pid"
-    if ! "$dir/rabbitmqctl" wait --timeout 60 "$dir/node.pid" >"$dir/log/startup" 2>&1 ||
+    if ! "$dir/rabbitmqctl" wait --timeout 60 "$home/node.pid" >"$dir/log/startup" 2>&1 ||
         ! "$dir/rabbitmqctl" await_startup --timeout 60 >>"$dir/log/startup" 2>&1; then
         cat "$dir/log/startup" "$dir/log/stdout" >&2
         stop "$dir"
@@ -84,15 +119,13 @@ start() {
 stop() {
     dir=$(cd "$1" && pwd)
     [ -e "$dir/server.pid" ] || return 0
-    # shellcheck source=/dev/null
-    . "$dir/environment"
     # The shell of rabbitmq-server, which replaces itself with the node, and the node's own word for it.
     for file in "$dir/node.pid" "$dir/server.pid"; do
         pid=$(cat "$file" 2>/dev/null) || continue
         end "$pid"
     done
     # Refuses while a node is registered, which would be somebody else's: the port is ours.
-    epmd -port "$ERL_EPMD_PORT" -kill >/dev/null 2>&1 || true
+    "$dir/run" epmd -kill >/dev/null 2>&1 || true
     rm -rf "$dir/server.pid" "$dir/node.pid" "$dir/data"
 }
 

@@ -4,7 +4,7 @@
 # Works on Debian 12 and its descendants, as root or with sudo. Elsewhere it says what to install by hand.
 set -euo pipefail
 
-# Debian keeps rabbitmq-server where only root looks.
+# Debian keeps rabbitmq-server and haproxy where only root looks.
 PATH=$PATH:/usr/sbin
 
 has() {
@@ -14,6 +14,7 @@ has() {
         node) command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ;;
         chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
         venv) python3 -c 'import ensurepip, venv' ;;
+        haproxy | promtool | docker-compose) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
 
@@ -24,6 +25,8 @@ packages_of() {
         node) echo nodejs npm ;;
         chromium) echo chromium ;;
         venv) echo python3 python3-venv ;;
+        promtool) echo prometheus ;;
+        haproxy | docker-compose) echo "$1" ;;
     esac
 }
 
@@ -31,16 +34,16 @@ as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# The tests start a broker of their own; the package's one would only take port 5672.
-stop_system_broker() {
+# The tests start what they need themselves; the packages' services would only take ports.
+stop_service() {
     if [ -d /run/systemd/system ]; then
-        as_root systemctl disable --now --quiet rabbitmq-server
+        as_root systemctl disable --now --quiet "$1"
     fi
 }
 
 missing=()
 packages=()
-for need in cc rabbitmq node chromium venv; do
+for need in cc rabbitmq node chromium venv haproxy promtool docker-compose; do
     if ! has "$need"; then
         missing+=("$need")
         read -ra its_packages <<<"$(packages_of "$need")"
@@ -71,7 +74,9 @@ for need in "${missing[@]}"; do
         echo "tests/setup.sh: $(packages_of "$need") did not bring what the tests need (node: version 18 or later)" >&2
         exit 1
     fi
-    if [ "$need" = rabbitmq ]; then
-        stop_system_broker
-    fi
+    case $need in
+        rabbitmq) stop_service rabbitmq-server ;;
+        haproxy) stop_service haproxy ;;
+        promtool) stop_service prometheus ;;
+    esac
 done

@@ -77,7 +77,7 @@ export class Gateway {
 }
 
 /** A port that was free a moment ago. Somebody else may take it; then the gateway says so and the test fails. */
-async function freePort() {
+export async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address();
