@@ -208,3 +208,46 @@ async fn next(events: &mut (impl Stream<Item = Event> + Unpin)) -> Event {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::broker::amqp::metrics::Metrics;
+    use crate::broker::amqp::settings::Settings;
+    use crate::lifecycle::Lifecycle;
+    use crate::telemetry::Registry;
+
+    fn context(account: Account) -> Context {
+        let url = "amqps://gw:secret@rabbit/site?auth_mechanism=external&heartbeat=60".parse().unwrap();
+        let settings = Arc::new(Settings { urls: vec![url], ..Settings::default() });
+        Context::new(settings, account, Metrics::new(&Registry::default()), Lifecycle::default())
+    }
+
+    #[test]
+    fn the_gateway_logs_in_as_its_url_says() {
+        let context = context(Account::Gateway);
+        let uri = uri(&context, Role::Feeds, &context.settings.urls[0]);
+        assert_eq!((&*uri.authority.userinfo.username, &*uri.vhost), ("gw", "site"));
+        assert_eq!(uri.query.auth_mechanism, Some(SASLMechanism::External));
+        assert_eq!((uri.query.heartbeat, uri.query.frame_max), (Some(10), Some(128 * 1024)));
+    }
+
+    /// With the gateway's certificate as login, everybody would be the gateway.
+    #[test]
+    fn g1_a_client_logs_in_with_its_own_passcode_whatever_the_url_says() {
+        let context = context(Account::Client { login: "ann".into(), passcode: "a/b:c".into(), vhost: "/".into() });
+        let uri = uri(&context, Role::Publish, &context.settings.urls[0]);
+        let userinfo = AMQPUserInfo { username: "ann".to_owned(), password: "a/b:c".to_owned() };
+        assert_eq!((&uri.authority.userinfo, &*uri.vhost, &*uri.authority.host), (&userinfo, "/", "rabbit"));
+        assert_eq!(uri.query.auth_mechanism, Some(SASLMechanism::Plain));
+    }
+
+    #[test]
+    fn no_account_is_printed_with_its_passcode() {
+        let context = context(Account::Client { login: "ann".into(), passcode: "s3cr3t".into(), vhost: "v".into() });
+        let printed = format!("{context:?}");
+        assert!(printed.contains("ann") && !printed.contains("s3cr3t") && !printed.contains("secret"), "{printed}");
+    }
+}

@@ -97,3 +97,48 @@ impl fmt::Debug for Line {
         write!(f, "Line({:?})", self.0.role)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::broker::amqp::context::Account;
+    use crate::broker::amqp::metrics::Metrics;
+    use crate::broker::amqp::settings::Settings;
+    use crate::lifecycle::Lifecycle;
+    use crate::telemetry::Registry;
+
+    /// A line to somebody who accepts and says nothing.
+    async fn line(connect_timeout: Duration) -> (Line, Lifecycle, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let settings = Arc::new(Settings { urls: vec![url], connect_timeout, ..Settings::default() });
+        let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
+        let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
+        (Line::new(&context, &Tasks::new(lifecycle.clone()), Role::Publish), lifecycle, listener)
+    }
+
+    #[tokio::test]
+    async fn all_who_ask_at_a_time_share_one_attempt_and_its_outcome() {
+        let time = Duration::from_millis(100);
+        let (line, _lifecycle, listener) = line(time).await;
+        for attempts in 1..=2 {
+            for outcome in futures::future::join_all((0..5).map(|_| line.open())).await {
+                assert!(matches!(&outcome, Err(ConnectError::TimedOut(it)) if *it == time), "{outcome:?}");
+            }
+            let accepted = std::iter::from_fn(|| listener.accept().now_or_never()).count();
+            assert_eq!(accepted, 1, "attempt {attempts}");
+        }
+        assert!(!line.is_connected());
+    }
+
+    #[tokio::test]
+    async fn an_attempt_ends_when_the_process_stops() {
+        let (line, lifecycle, _listener) = line(Duration::from_secs(60)).await;
+        let (outcome, ()) = tokio::join!(line.open(), async { lifecycle.stop() });
+        assert!(matches!(outcome, Err(ConnectError::Fault(Fault::Unavailable))), "{outcome:?}");
+    }
+}

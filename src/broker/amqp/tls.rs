@@ -140,3 +140,41 @@ fn alone(setting: &'static str, other: &str) -> TlsFault {
 const fn fault(setting: &'static str, problem: String) -> TlsFault {
     TlsFault { setting, problem }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(files: &TlsFiles) -> Vec<(&'static str, String)> {
+        Tls::load(files).unwrap_err().into_iter().map(|it| (it.setting, it.problem)).collect()
+    }
+
+    #[test]
+    fn all_that_is_wrong_is_told_at_once() {
+        let here = file!();
+        let files = TlsFiles {
+            ca: "/no/such.pem".to_owned(),
+            server_name: "rabbit example".to_owned(),
+            certificate: here.to_owned(),
+            key: here.to_owned(),
+        };
+        let [name, ca, certificate, key] = faults(&files).try_into().unwrap();
+        assert_eq!(name.0, "broker.amqp.tls.server_name");
+        assert_eq!(ca.0, "broker.amqp.tls.ca_file");
+        assert!(ca.1.starts_with("names \"/no/such.pem\", which can't be read: No such file"), "{ca:?}");
+        assert_eq!(certificate.0, "broker.amqp.tls.certificate_file");
+        assert_eq!(certificate.1, format!("names {here:?}, which holds no certificate in PEM"));
+        assert_eq!(key.0, "broker.amqp.tls.key_file");
+        assert!(key.1.starts_with(&format!("names {here:?}, which holds no private key in PEM")), "{key:?}");
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_are_given_together() {
+        let files = TlsFiles { certificate: file!().to_owned(), ..TlsFiles::default() };
+        let problem = "is given without broker.amqp.tls.key_file: give both or none".to_owned();
+        assert_eq!(faults(&files), [("broker.amqp.tls.certificate_file", problem)]);
+        let files = TlsFiles { key: file!().to_owned(), ..TlsFiles::default() };
+        let problem = "is given without broker.amqp.tls.certificate_file: give both or none".to_owned();
+        assert_eq!(faults(&files), [("broker.amqp.tls.key_file", problem)]);
+    }
+}

@@ -15,6 +15,8 @@ pub struct Url(AMQPUri);
 
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum UrlError {
+    #[error("a host has no comma: each of several addresses begins with amqp:// or amqps://")]
+    Comma,
     // The library would connect to localhost instead.
     #[error("an IPv6 address can't stand in an AMQP URL here: give the host a name")]
     Ipv6,
@@ -73,7 +75,11 @@ impl FromStr for Url {
         if authority.rsplit('@').next().is_some_and(|it| it.starts_with('[')) {
             return Err(UrlError::Ipv6);
         }
-        text.parse().map(Self).map_err(UrlError::Malformed)
+        let uri: AMQPUri = text.parse().map_err(UrlError::Malformed)?;
+        if uri.authority.host.contains(',') {
+            return Err(UrlError::Comma);
+        }
+        Ok(Self(uri))
     }
 }
 
@@ -110,6 +116,7 @@ mod tests {
     #[test]
     fn a_url_that_would_lead_elsewhere_is_refused() {
         assert_eq!("amqp://u:p@[::1]:5672/%2f".parse::<Url>(), Err(UrlError::Ipv6));
+        assert_eq!("amqp://a,b/%2f".parse::<Url>(), Err(UrlError::Comma));
         assert!(matches!("http://host/".parse::<Url>(), Err(UrlError::Malformed(_))));
         assert!(matches!("rabbit:5672".parse::<Url>(), Err(UrlError::Malformed(_))));
     }

@@ -3,10 +3,13 @@
 //! They run with the feature `test-rabbitmq` against the broker of `STOMPGATE_TEST_AMQP_URL`; those that ask it for its
 //! own view use the program of `STOMPGATE_TEST_RABBITMQCTL`. `tests/rabbitmq.sh start` makes both.
 
+mod accounts;
+mod failover;
 mod feeds;
 mod loss;
 mod proxy;
 mod queues;
 mod support;
+mod tls;
 
 pub(crate) use support::Gateway;
