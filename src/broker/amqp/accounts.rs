@@ -57,7 +57,10 @@ struct Known {
 enum State {
     /// Until RabbitMQ has answered.
     Asking,
-    Connected { generation: Arc<Generation>, checked: Instant },
+    Connected {
+        generation: Arc<Generation>,
+        checked: Instant,
+    },
     Failed(Fault),
 }
 

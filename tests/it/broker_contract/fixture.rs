@@ -65,11 +65,8 @@ impl Fixture {
     ) -> Result<Session, Fault> {
         let metrics = delivery::Metrics::new(&Registry::default());
         let outbox = Arc::new(Outbox::new(Arc::new(settings), metrics));
-        let request = LinkRequest {
-            session: SessionId::from_random(rand::random()),
-            credentials,
-            outbox: Arc::clone(&outbox),
-        };
+        let request =
+            LinkRequest { session: SessionId::from_random(rand::random()), credentials, outbox: Arc::clone(&outbox) };
         let link = Some(self.broker.open(request).await?);
         Ok(Session { link, outbox, modes: HashMap::new(), last_key: 0 })
     }

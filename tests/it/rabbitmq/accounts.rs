@@ -174,7 +174,8 @@ async fn sessions_of_one_client_share_connections_and_those_of_two_never_do() {
     assert_eq!(gateway.metric("accounts", ""), 2.0);
     let connections = rabbitmqctl(&["list_connections", "user", "vhost", "client_properties"]).await;
     for user in [&site.name, &other] {
-        let ours: Vec<_> = connections.iter().filter(|it| it.starts_with(&format!("{user}\t{}\t", site.name))).collect();
+        let ours: Vec<_> =
+            connections.iter().filter(|it| it.starts_with(&format!("{user}\t{}\t", site.name))).collect();
         assert_eq!(ours.len(), 3, "{ours:?}");
         for role in ["feeds", "private", "publish"] {
             let name = format!("\"stompgate {role} ({user})\"");

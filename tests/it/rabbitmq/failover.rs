@@ -52,8 +52,7 @@ async fn when_no_address_works_there_is_a_pause_before_all_are_tried_again() {
 async fn what_was_lost_is_found_again_at_any_address() {
     let connection_name = format!("failover-{}", rand::random::<u64>());
     let urls = vec![dead(), url()];
-    let gateway =
-        Gateway::started(Settings { urls, connection_name: connection_name.clone(), ..Settings::default() });
+    let gateway = Gateway::started(Settings { urls, connection_name: connection_name.clone(), ..Settings::default() });
     gateway.is_ready().await;
     let connections = rabbitmqctl(&["list_connections", "pid", "client_properties"]).await;
     let ours = connections.iter().find(|it| it.contains(&format!("{connection_name} private\""))).expect("it is known");

@@ -36,7 +36,8 @@ enum Clients {
 
 impl Certificates {
     fn new() -> Self {
-        let folder = std::env::temp_dir().join(format!("stompgate-tls-{}-{}", std::process::id(), rand::random::<u64>()));
+        let folder =
+            std::env::temp_dir().join(format!("stompgate-tls-{}-{}", std::process::id(), rand::random::<u64>()));
         std::fs::create_dir(&folder).unwrap();
         let all = Self { folder };
         all.authority("ca");
@@ -106,7 +107,9 @@ impl Listener {
 
     /// A gateway that uses it. The files are named by their endings.
     fn gateway(&self, settings: Settings, ca: &str, server_name: &str, certificate: &str) -> Gateway {
-        let file = |name: &str| if Path::new(name).extension().is_some() { self.certificates.path(name) } else { String::new() };
+        let file = |name: &str| {
+            if Path::new(name).extension().is_some() { self.certificates.path(name) } else { String::new() }
+        };
         let files = TlsFiles {
             ca: file(ca),
             server_name: server_name.to_owned(),
