@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::info;
+use tracing::debug;
 
 use super::Link;
 use super::connection::{Role, close, connect};
@@ -113,8 +113,9 @@ impl Accounts {
             Entry::Occupied(entry) => {
                 let known = entry.get();
                 let state = known.state.subscribe();
-                let checked_before = Instant::now() - self.settings.account_check_interval;
-                let is_due = |it: &State| matches!(it, State::Connected { checked, .. } if *checked < checked_before);
+                let interval = self.settings.account_check_interval;
+                let is_due =
+                    |it: &State| matches!(it, State::Connected { checked, .. } if checked.elapsed() > interval);
                 if is_due(&state.borrow()) {
                     known.due.notify_one();
                     known.state.send_replace(State::Asking);
@@ -160,11 +161,11 @@ impl Place {
             Ok(connected) => connected,
             Err(fault) => return self.fail(fault),
         };
-        info!(account = ?self.account, "connected to RabbitMQ for clients");
+        debug!(account = ?self.account, "connected to RabbitMQ for clients");
         self.admit(&connected);
         self.accounts.changed.notify_one();
         self.serve(&connected).await;
-        self.leave();
+        self.fail(Fault::Unavailable);
         let generation = &connected.generation;
         if generation.tasks.ended().is_cancelled() && !stopping.is_cancelled() {
             self.accounts.metrics.losses.inc();

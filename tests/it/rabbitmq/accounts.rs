@@ -23,7 +23,11 @@ async fn e3_a_wrong_passcode_is_refused_each_time_and_a_right_one_never() {
     let (gateway, site) = (Gateway::connected(by_client()).await, Site::new().await);
     let wrong = || credentials(Some(&site.name), Some("wrong"), Some(&site.name));
     let refused = Fault::AccessRefused { login: site.name.clone() };
-    assert_eq!(refusal(&gateway, wrong()).await, refused);
+    for outcome in futures::future::join_all((0..20).map(|_| refusal(&gateway, wrong()))).await {
+        assert_eq!(outcome, refused);
+    }
+    // RabbitMQ was asked once by all of them.
+    assert_eq!(gateway.metric("connects_total", "failed"), 1.0);
     let session = gateway.open(site.credentials()).await.unwrap();
     // With its account connected, too.
     assert_eq!(refusal(&gateway, wrong()).await, refused);
