@@ -42,6 +42,9 @@ const OWN_FILES: usize = 128;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // Before the configuration, whose files for TLS are checked with it.
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    provider.install_default().expect("nothing has used TLS yet");
     let loaded = match config::load(Sources::of_process(arguments.config)) {
         Ok(loaded) => loaded,
         Err(faults) => {
@@ -68,8 +71,6 @@ type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 
 fn serve(settings: Settings) -> Outcome {
     telemetry::start_log(&settings.log);
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    provider.install_default().map_err(|_| "another TLS provider was installed before")?;
     raise_open_files(settings.http.connections_max);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(app::run(settings))?;

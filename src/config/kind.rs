@@ -9,6 +9,7 @@ use std::time::Duration;
 use config::{Value, ValueKind};
 
 use crate::auth::User;
+use crate::broker::amqp::Url;
 use crate::destination::{Destination, Pattern};
 
 /// The values of one key, of type `T` once they are read.
@@ -142,6 +143,22 @@ pub(super) fn choice<T: Copy + PartialEq + 'static>(words: &'static [(&'static s
     )
 }
 
+/// Addresses of RabbitMQ, of which there is at least one. They are shown as one text, as most are written.
+pub(super) fn urls() -> Kind<Vec<Url>> {
+    let allowed = "`amqp://login:passcode@host:port/vhost`, or `amqps://` (no IPv6 address as host); several are a list, \
+                   or text with commas";
+    let parse = |it: &Value| {
+        let urls = match &it.kind {
+            ValueKind::Array(items) => items.iter().map(own_text).collect::<Option<Vec<_>>>()?,
+            _ => Url::split(&own_text(it)?).into_iter().map(str::to_owned).collect(),
+        };
+        let urls: Option<Vec<Url>> = urls.iter().map(|it| it.parse().ok()).collect();
+        urls.filter(|it| !it.is_empty())
+    };
+    let show = |it: &Vec<Url>| quoted(&it.iter().map(Url::to_string).collect::<Vec<_>>().join(","));
+    Kind::open(allowed, parse, show).secret()
+}
+
 /// A list, or text with commas between its items.
 pub(super) fn list<T: 'static>(item: Kind<T>) -> Kind<Vec<T>> {
     let Kind { allowed, secrecy, parse, show } = item;
@@ -180,11 +197,6 @@ pub(super) fn user() -> Kind<User> {
 pub(super) fn parsed<T: FromStr + 'static>(allowed: &str, show: impl Fn(&T) -> String + 'static) -> Kind<T> {
     // Why it is none is not told: what `allowed` says has to be enough.
     Kind::open(allowed, |it| own_text(it)?.parse().ok(), move |it| quoted(&show(it)))
-}
-
-/// The same, of which the module's own `Display` shows what anybody may see.
-pub(super) fn secret<T: FromStr + fmt::Display + 'static>(allowed: &str) -> Kind<T> {
-    parsed(allowed, T::to_string).secret()
 }
 
 /// Text as a TOML string.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::kind::{
-    address, address_or_off, bytes, choice, duration, flag, list, number, parsed, quoted, secret, string, topic, user,
+    address, address_or_off, bytes, choice, duration, flag, list, number, parsed, quoted, string, topic, urls, user,
 };
 use super::reader::Reader;
 use super::{Broker, Settings};
@@ -30,6 +30,9 @@ enum BrokerKind {
     Memory,
 }
 
+const IDENTITIES: &[(&str, amqp::Identity)] =
+    &[("gateway", amqp::Identity::Gateway), ("client", amqp::Identity::Client)];
+
 /// What a WebSocket message may hold beside the largest frame: line ends between frames, for example.
 const MESSAGE_BYTES_BESIDE_FRAME: usize = 4_096;
 
@@ -48,6 +51,12 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
     let (delivery, write_stall_max) = delivery(reader);
     let broker = broker(reader);
     let (authenticator, rules) = auth(reader, &broker);
+    let is_checked_there = matches!(&broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
+    reader.rule(
+        &["broker.amqp.identity", "auth.users"],
+        !is_checked_there || matches!(authenticator, Authenticator::Open),
+        "is `client`, so that RabbitMQ checks logins and passcodes: leave out auth.users, or say `gateway`",
+    );
     let admin = admin(reader);
     let lifecycle = drain(reader);
     let log = log(reader);
@@ -168,14 +177,18 @@ fn memory(reader: &mut Reader) -> memory::Settings {
 
 fn amqp(reader: &mut Reader) -> amqp::Settings {
     let default = amqp::Settings::default();
-    let url = secret("`amqp://login:passcode@host:port/vhost`, or `amqps://` (no IPv6 address as host)");
     let exchange = parsed("a name of 1 to 255 bytes", |it: &amqp::Name| it.as_str().to_owned());
     let connection_name = string("a name of 1 to 200 bytes", |it| (1..=200).contains(&it.len()));
     let (linger, in_flight) = (duration(Duration::ZERO..=HOUR), "broker.amqp.publishes_in_flight_max");
     let feed_bytes = u32::try_from(GIB).expect("a GiB is less than four");
     let amqp = amqp::Settings {
-        urls: vec![reader.key("broker.amqp.url", url, default.urls[0].clone())],
-        identity: default.identity,
+        urls: reader.key("broker.amqp.url", urls(), default.urls),
+        identity: reader.key("broker.amqp.identity", choice(IDENTITIES), default.identity),
+        account_idle_time: reader.time("broker.amqp.account_idle_time", default.account_idle_time),
+        account_check_interval: reader.time("broker.amqp.account_check_interval", default.account_check_interval),
+        accounts_max: reader.count("broker.amqp.accounts_max", default.accounts_max),
+        connects_in_flight_max: reader.count("broker.amqp.connects_in_flight_max", default.connects_in_flight_max),
+        tls: None,
         connection_name: reader.key("broker.amqp.connection_name", connection_name, default.connection_name),
         connect_timeout: reader.time("broker.amqp.connect_timeout", default.connect_timeout),
         reconnect_delay_min: reader.time("broker.amqp.reconnect_delay_min", default.reconnect_delay_min),
@@ -204,7 +217,34 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
         amqp.reconnect_delay_min <= amqp.reconnect_delay_max,
         "breaks a rule: broker.amqp.reconnect_delay_min must not be longer than broker.amqp.reconnect_delay_max",
     );
-    amqp
+    reader.rule(
+        &["broker.amqp.url"],
+        amqp.urls.iter().all(|it| it.vhost() == amqp.urls[0].vhost()),
+        "breaks a rule: all addresses must be of one virtual host, as they stand for one another",
+    );
+    amqp::Settings { tls: tls(reader, &amqp.urls), ..amqp }
+}
+
+/// The files are read when TLS is used, or meant to be.
+fn tls(reader: &mut Reader, urls: &[amqp::Url]) -> Option<amqp::Tls> {
+    let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
+    let files = amqp::TlsFiles {
+        ca: text(amqp::TlsFiles::CA),
+        server_name: text(amqp::TlsFiles::SERVER_NAME),
+        certificate: text(amqp::TlsFiles::CERTIFICATE),
+        key: text(amqp::TlsFiles::KEY),
+    };
+    let is_used = urls.iter().any(amqp::Url::is_tls);
+    if !is_used && files == amqp::TlsFiles::default() {
+        return None;
+    }
+    match amqp::Tls::load(&files) {
+        Ok(tls) => Some(tls),
+        Err(faults) => {
+            faults.iter().for_each(|it| reader.rule(&[it.setting, "broker.amqp.url"], false, &it.problem));
+            None
+        }
+    }
 }
 
 pub(super) fn auth(reader: &mut Reader, broker: &Broker) -> (Authenticator, Rules) {

@@ -253,6 +253,47 @@ fn a_secret_may_be_in_a_file_of_its_own() {
 }
 
 #[test]
+fn several_addresses_are_a_list_or_text_with_commas() {
+    let check = |loaded: Loaded| {
+        assert_eq!(effective(&loaded, "broker.amqp.url"), r#""amqp://u:***@a:5672/v,amqps://u:***@b:5671/v""#);
+    };
+    check(load_both("broker.amqp.url = 'amqp://u:p,q@a/v, amqps://u:,@b/v'", []).unwrap());
+    check(load_both("broker.amqp.url = ['amqp://u:p,q@a/v', 'amqps://u:,@b/v']", []).unwrap());
+    check(load_variables([("STOMPGATE__BROKER__AMQP__URL", "amqp://u:p@a/v,amqps://u:p@b/v")]).unwrap());
+    for bad in ["[]", "''", "['amqp://a', 1]", "'amqp://a,b'"] {
+        assert_eq!(faults(&format!("broker.amqp.url = {bad}"), []).len(), 1, "{bad}");
+    }
+    let of_two = faults("broker.amqp.url = 'amqp://u:s3cret@a/v,amqp://u:s3cret@b/w'", []);
+    let rule = "all addresses must be of one virtual host, as they stand for one another";
+    assert_eq!(of_two, [format!("FILE: broker.amqp.url breaks a rule: {rule}")]);
+}
+
+#[test]
+fn users_of_the_gateway_and_users_of_rabbitmq_exclude_each_other() {
+    let users = ("STOMPGATE__AUTH__USERS", "ann:1");
+    let by_client = "broker = { kind = 'amqp', amqp = { identity = 'client' } }";
+    let expected = "FILE: broker.amqp.identity is `client`, so that RabbitMQ checks logins and passcodes: leave out \
+                    auth.users, or say `gateway`";
+    assert_eq!(faults(by_client, [users]), [expected]);
+    assert!(load_both(by_client, []).is_ok());
+    assert!(load_both("broker.kind = 'amqp'", [users]).is_ok());
+    assert!(load_both("broker.amqp.identity = 'client'", [users]).is_ok(), "the embedded broker is used");
+}
+
+#[test]
+fn files_for_tls_are_read_at_the_start() {
+    let pem = Scratch::new("no certificate");
+    let toml = format!("[broker.amqp.tls]\nca_file = '/no/such.pem'\ncertificate_file = '{}'", pem.name());
+    let all = faults(&toml, [("STOMPGATE__BROKER__AMQP__TLS__SERVER_NAME", "a b")]);
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert!(all[0].starts_with("STOMPGATE__BROKER__AMQP__TLS__SERVER_NAME: broker.amqp.tls.server_name is no name"));
+    assert!(all[1].starts_with("FILE: broker.amqp.tls.ca_file names \"/no/such.pem\", which can't be read"), "{all:?}");
+    let alone = "is given without broker.amqp.tls.key_file: give both or none";
+    assert_eq!(all[2], format!("FILE: broker.amqp.tls.certificate_file {alone}"));
+    assert!(load(Sources::default()).unwrap().keys.iter().any(|it| it.path == "broker.amqp.tls.key_file"));
+}
+
+#[test]
 fn a_secret_is_given_once_and_can_be_read() {
     let both = [("STOMPGATE__BROKER__AMQP__URL", "amqp://a"), ("STOMPGATE__BROKER__AMQP__URL_FILE", "/no/such")];
     let expected = "STOMPGATE__BROKER__AMQP__URL: broker.amqp.url and broker.amqp.url_file are both given; one of them \

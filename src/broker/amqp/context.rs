@@ -1,10 +1,10 @@
-//! What all parts of the back end share: settings, metrics, the way to wait for the broker, and the words for its refusals.
+//! What all parts of one account share: settings, who they are to RabbitMQ, metrics, and the way to wait for the broker.
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
-use lapin::ErrorKind;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use tokio::time::timeout;
 
@@ -20,6 +20,9 @@ pub(super) struct Context {
     pub(super) metrics: Metrics,
     pub(super) lifecycle: Lifecycle,
     pub(super) topic_exchange: ShortString,
+    /// Which of [`Settings::urls`] is tried first: the one that let the last connection in, so that those of a generation
+    /// are in one place.
+    pub(super) first_url: AtomicUsize,
 }
 
 /// Who the gateway is to RabbitMQ.
@@ -44,7 +47,7 @@ impl fmt::Debug for Account {
 impl Context {
     pub(super) fn new(settings: Arc<Settings>, account: Account, metrics: Metrics, lifecycle: Lifecycle) -> Self {
         let topic_exchange = ShortString::from(settings.topic_exchange.as_str());
-        Self { settings, account, metrics, lifecycle, topic_exchange }
+        Self { settings, account, metrics, lifecycle, topic_exchange, first_url: AtomicUsize::new(0) }
     }
 
     /// Of queues that RabbitMQ fills whether they are emptied or not.
@@ -68,22 +71,6 @@ impl Context {
     pub(super) fn timed_out(&self) -> Fault {
         Fault::TimedOut(u64::try_from(self.settings.operation_timeout.as_millis()).unwrap_or(u64::MAX))
     }
-
-    /// What a client is told: the broker's own words for a refusal, without the gateway's vhost and account.
-    pub(super) fn fault(&self, error: &lapin::Error) -> Fault {
-        match error.kind() {
-            ErrorKind::ProtocolError(error) => {
-                let uri = self.settings.urls[0].uri();
-                let vhost = format!(" in vhost '{}'", uri.vhost);
-                let login = format!(" for user '{}'", uri.authority.userinfo.username);
-                Fault::Refused(error.get_message().as_str().replace(&vhost, "").replace(&login, ""))
-            }
-            ErrorKind::ChannelsLimitReached => no_channel(),
-            // A channel or connection that is gone, for a reason that was logged where it was noticed. The library's
-            // kinds are not a closed set.
-            _ => Fault::Unavailable,
-        }
-    }
 }
 
 /// Each session that consumes a queue has a channel.
@@ -94,21 +81,11 @@ pub(super) fn no_channel() -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use lapin::protocol::{AMQPError, AMQPSoftError};
-
     use super::*;
     use crate::telemetry::Registry;
 
     fn context() -> Context {
         Context::new(Arc::default(), Account::Gateway, Metrics::new(&Registry::default()), Lifecycle::default())
-    }
-
-    #[test]
-    fn a_refusal_names_neither_the_vhost_nor_the_account() {
-        let text = "ACCESS_REFUSED - access to queue 'q' in vhost '/' refused for user 'guest'";
-        let error = AMQPError::new(AMQPSoftError::ACCESSREFUSED.into(), text.into());
-        let fault = context().fault(&ErrorKind::ProtocolError(error).into());
-        assert_eq!(fault, Fault::Refused("ACCESS_REFUSED - access to queue 'q' refused".to_owned()));
     }
 
     #[tokio::test(start_paused = true)]

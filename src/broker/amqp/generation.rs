@@ -1,12 +1,13 @@
 //! Everything that lives on one account's connections. When one of them is lost all of it ends, and the links are told.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use lapin::ExchangeKind;
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::FieldTable;
-use lapin::{Channel, ExchangeKind};
-use tokio::time::timeout;
+use tokio::time::Instant;
 
 use super::connection::{ConnectError, Role};
 use super::context::Context;
@@ -28,17 +29,25 @@ pub(super) struct Generation {
     publishers: Vec<Publisher>,
     /// For publishing and for feeds; the private ones are in `parts`.
     lines: [Line; 2],
+    links: Mutex<Links>,
+}
+
+#[derive(Debug)]
+struct Links {
     /// Whom to tell of the end; `None` once they were told.
-    links: Mutex<Option<HashMap<SessionId, Arc<Outbox>>>>,
+    outboxes: Option<HashMap<SessionId, Arc<Outbox>>>,
+    /// Since when there is none.
+    unused_since: Instant,
 }
 
 impl Generation {
     /// Connects for private channels, which proves that RabbitMQ is there and takes the account; for publishing and for
     /// feeds once somebody needs that.
     pub(super) async fn connect(context: &Arc<Context>) -> Result<Arc<Self>, ConnectError> {
+        let urls = context.settings.urls.len();
+        context.first_url.store(rand::random_range(0..urls), Ordering::Relaxed);
         let tasks = Tasks::new(context.lifecycle.clone());
-        let time = context.settings.operation_timeout;
-        let started = timeout(time, Self::start(context, &tasks)).await.unwrap_or(Err(ConnectError::TimedOut(time)));
+        let started = Self::start(context, &tasks).await;
         if started.is_err() {
             // What was begun ends with it.
             tasks.ended().cancel();
@@ -48,14 +57,22 @@ impl Generation {
 
     async fn start(context: &Arc<Context>, tasks: &Tasks) -> Result<Self, ConnectError> {
         let homes = Homes::open(context, tasks).await?;
-        check_topic_exchange(context, homes.first().line.open().await?.create_channel().await?).await?;
+        check_topic_exchange(context, &homes.first().line).await?;
         let (publish, feeds) = (Line::new(context, tasks, Role::Publish), Line::new(context, tasks, Role::Feeds));
         let ids = Arc::new(Ids::new());
         let publishers = publishing::start(context, tasks, &publish, &homes.first().declarer);
         let started = Feeds::start(context, tasks, &feeds, &ids).await?;
         let parts = private::Parts { context: context.clone(), homes, ids };
-        let (tasks, links) = (tasks.clone(), Mutex::new(Some(HashMap::new())));
-        Ok(Self { feeds: started, parts, tasks, publishers, lines: [publish, feeds], links })
+        let links = Mutex::new(Links { outboxes: Some(HashMap::new()), unused_since: Instant::now() });
+        Ok(Self { feeds: started, parts, tasks: tasks.clone(), publishers, lines: [publish, feeds], links })
+    }
+
+    /// Connects what would be connected later, so that the first who needs it does not have to wait. Should it fail, they
+    /// try again.
+    pub(super) fn warm_up(&self) {
+        for line in self.lines.clone() {
+            self.tasks.spawn(async move { drop(line.open().await) });
+        }
     }
 
     pub(super) fn context(&self) -> &Context {
@@ -64,15 +81,22 @@ impl Generation {
 
     /// From now on the outbox is told when this generation ends.
     pub(super) fn register(&self, session: SessionId, outbox: Arc<Outbox>) -> Result<(), Fault> {
-        let mut links = self.links.lock().expect("no panic while held");
-        links.as_mut().ok_or(Fault::Unavailable)?.insert(session, outbox);
+        self.links().outboxes.as_mut().ok_or(Fault::Unavailable)?.insert(session, outbox);
         Ok(())
     }
 
     pub(super) fn unregister(&self, session: SessionId) {
-        if let Some(links) = self.links.lock().expect("no panic while held").as_mut() {
-            links.remove(&session);
+        let mut links = self.links();
+        links.unused_since = Instant::now();
+        if let Some(outboxes) = links.outboxes.as_mut() {
+            outboxes.remove(&session);
         }
+    }
+
+    /// Since when it has had no link; `None` while it has one.
+    pub(super) fn unused_since(&self) -> Option<Instant> {
+        let links = self.links();
+        links.outboxes.as_ref().is_none_or(HashMap::is_empty).then_some(links.unused_since)
     }
 
     /// A session's publisher; always the same one, so that its publishes keep their order.
@@ -85,8 +109,8 @@ impl Generation {
     /// Ends all tasks, tells all links, and closes what is left of the connections.
     pub(super) async fn end(&self) {
         self.tasks.ended().cancel();
-        let links = self.links.lock().expect("no panic while held").take();
-        for outbox in links.into_iter().flatten().map(|(_, outbox)| outbox) {
+        let outboxes = self.links().outboxes.take();
+        for outbox in outboxes.into_iter().flatten().map(|(_, outbox)| outbox) {
             outbox.push_event(Item::LinkLost);
         }
         for line in &self.lines {
@@ -94,13 +118,18 @@ impl Generation {
         }
         self.parts.homes.close().await;
     }
+
+    fn links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().expect("no panic while held")
+    }
 }
 
 /// Publishing to an exchange that does not exist would close the publishing channels, over and over.
-async fn check_topic_exchange(context: &Context, channel: Channel) -> lapin::Result<()> {
+async fn check_topic_exchange(context: &Context, line: &Line) -> Result<(), Fault> {
+    let channel = line.channel().await?;
     let options =
         ExchangeDeclareOptions { passive: true, durable: true, auto_delete: false, internal: false, nowait: false };
     let exchange = context.topic_exchange.clone();
-    channel.exchange_declare(exchange, ExchangeKind::Topic, options, FieldTable::default()).await?;
-    channel.close(200, "OK".into()).await
+    context.answer(channel.exchange_declare(exchange, ExchangeKind::Topic, options, FieldTable::default())).await?;
+    context.answer(channel.close(200, "OK".into())).await
 }

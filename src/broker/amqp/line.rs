@@ -1,48 +1,66 @@
 //! One connection of a generation, opened when it is first needed. Cloning it clones a handle.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock};
 
+use futures::FutureExt;
+use futures::future::{BoxFuture, Shared, WeakShared};
 use lapin::{Channel, Connection};
-use tokio::sync::OnceCell;
-use tokio::time::timeout;
-use tracing::debug;
 
-use super::connection::{ConnectError, Role, connect, watch};
+use super::connection::{ConnectError, Role, close, connect, watch};
 use super::context::Context;
 use super::tasks::Tasks;
 use crate::session::Fault;
 
-/// A connection that RabbitMQ blocks, or that is dead already, does not close in order.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Line(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     context: Arc<Context>,
     tasks: Tasks,
     role: Role,
-    connection: OnceCell<Arc<Connection>>,
+    connection: OnceLock<Arc<Connection>>,
+    /// Gone with the last who waits for it.
+    attempt: Mutex<Option<WeakShared<Attempt>>>,
 }
+
+type Attempt = BoxFuture<'static, Result<Arc<Connection>, ConnectError>>;
 
 impl Line {
     pub(super) fn new(context: &Arc<Context>, tasks: &Tasks, role: Role) -> Self {
         let (context, tasks) = (context.clone(), tasks.clone());
-        Self(Arc::new(Inner { context, tasks, role, connection: OnceCell::new() }))
+        Self(Arc::new(Inner { context, tasks, role, connection: OnceLock::new(), attempt: Mutex::default() }))
     }
 
-    /// Connects, unless that has been done. A connection that is lost later ends its generation.
-    pub(super) async fn open(&self) -> Result<&Arc<Connection>, ConnectError> {
-        let Inner { context, tasks, role, connection } = &*self.0;
-        connection
-            .get_or_try_init(async || {
-                let connection = Arc::new(connect(context, *role).await?);
-                tasks.spawn(watch(context.clone(), connection.clone(), *role, tasks.ended().clone()));
-                Ok(connection)
-            })
-            .await
+    /// Connects, unless that has been done. Who asks meanwhile shares the attempt, and its outcome. A connection that is
+    /// lost later ends its generation.
+    pub(super) async fn open(&self) -> Result<Arc<Connection>, ConnectError> {
+        match self.0.connection.get() {
+            Some(connection) => Ok(connection.clone()),
+            None => self.attempt().await,
+        }
+    }
+
+    fn attempt(&self) -> Shared<Attempt> {
+        let mut attempt = self.0.attempt.lock().expect("no panic while held");
+        if let Some(begun) = attempt.as_ref().and_then(WeakShared::upgrade) {
+            return begun;
+        }
+        let begun = self.clone().connect().boxed().shared();
+        *attempt = begun.downgrade();
+        begun
+    }
+
+    async fn connect(self) -> Result<Arc<Connection>, ConnectError> {
+        let Inner { context, tasks, role, connection, .. } = &*self.0;
+        // The attempt before this one may have succeeded since its outcome was looked for.
+        if let Some(connection) = connection.get() {
+            return Ok(connection.clone());
+        }
+        let connected = tasks.ended().run_until_cancelled(connect(context, *role)).await;
+        let connected = Arc::new(connected.unwrap_or(Err(Fault::Unavailable.into()))?);
+        tasks.spawn(watch(context.clone(), connected.clone(), *role, tasks.ended().clone()));
+        Ok(connection.get_or_init(|| connected).clone())
     }
 
     /// A new channel, on a connection that is opened if it is not there yet.
@@ -68,11 +86,59 @@ impl Line {
     }
 
     pub(super) async fn close(&self) {
-        let Some(connection) = self.0.connection.get() else { return };
-        match timeout(CLOSE_TIMEOUT, connection.close(200, "OK".into())).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => debug!(%error, "a connection was gone before it was closed"),
-            Err(_) => debug!("a connection did not close in order"),
+        if let Some(connection) = self.0.connection.get() {
+            close(connection).await;
         }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Line({:?})", self.0.role)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::broker::amqp::context::Account;
+    use crate::broker::amqp::metrics::Metrics;
+    use crate::broker::amqp::settings::Settings;
+    use crate::lifecycle::Lifecycle;
+    use crate::telemetry::Registry;
+
+    /// A line to somebody who accepts and says nothing.
+    async fn line(connect_timeout: Duration) -> (Line, Lifecycle, TcpListener) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap();
+        let settings = Arc::new(Settings { urls: vec![url], connect_timeout, ..Settings::default() });
+        let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
+        let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
+        (Line::new(&context, &Tasks::new(lifecycle.clone()), Role::Publish), lifecycle, listener)
+    }
+
+    #[tokio::test]
+    async fn all_who_ask_at_a_time_share_one_attempt_and_its_outcome() {
+        let time = Duration::from_millis(100);
+        let (line, _lifecycle, listener) = line(time).await;
+        for attempts in 1..=2 {
+            for outcome in futures::future::join_all((0..5).map(|_| line.open())).await {
+                assert!(matches!(&outcome, Err(ConnectError::TimedOut(it)) if *it == time), "{outcome:?}");
+            }
+            let accepted = std::iter::from_fn(|| listener.accept().now_or_never()).count();
+            assert_eq!(accepted, 1, "attempt {attempts}");
+        }
+        assert!(!line.is_connected());
+    }
+
+    #[tokio::test]
+    async fn an_attempt_ends_when_the_process_stops() {
+        let (line, lifecycle, _listener) = line(Duration::from_secs(60)).await;
+        let (outcome, ()) = tokio::join!(line.open(), async { lifecycle.stop() });
+        assert!(matches!(outcome, Err(ConnectError::Fault(Fault::Unavailable))), "{outcome:?}");
     }
 }

@@ -67,8 +67,10 @@ impl Metrics {
             connect_failures: connects.with_label_values(&["failed"]),
             losses: registry
                 .counter("broker_amqp_connection_losses_total", "Times the connections to RabbitMQ were lost."),
-            blocked: registry
-                .gauge("broker_amqp_blocked", "1 while RabbitMQ takes no publishes for lack of memory or disk."),
+            blocked: registry.gauge(
+                "broker_amqp_blocked",
+                "Connections that RabbitMQ does not read from for lack of memory or disk.",
+            ),
             publishes_in_flight: registry
                 .gauge("broker_amqp_publishes_in_flight", "Messages that RabbitMQ was sent and has not confirmed."),
             confirm_seconds: registry.histogram(

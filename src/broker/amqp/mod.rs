@@ -8,17 +8,20 @@
 //!                  └──▶ private (queues, acks): worker ─▶ channel of the session ─▶ Outbox
 //! ```
 //!
-//! A link belongs to one generation and is lost with it.
+//! A link belongs to one generation and is lost with it. That is the gateway's own account, or one of those that
+//! `accounts` makes of what clients say in CONNECT.
 //!
 //! The AMQP library is used here alone, by rules that its behaviour asks for: one task publishes on a channel; what a
 //! client can write becomes a short string only after its length was checked; header values are long strings; no
 //! confirm is dropped; an acknowledgement never names tag 0; each wait has a deadline; it never reconnects by itself.
 
+mod accounts;
 mod backoff;
 mod bench;
 mod connection;
 mod context;
 mod declarer;
+mod faults;
 mod feeds;
 mod generation;
 mod ids;
@@ -27,23 +30,29 @@ mod line;
 mod link;
 mod metrics;
 mod private;
+mod probe;
 mod properties;
 mod publishing;
 mod settings;
 mod supervisor;
 mod tasks;
+mod tls;
+mod url;
 
 use std::sync::Arc;
 
 use super::LinkRequest;
 use crate::lifecycle::{Latch, Lifecycle};
 use crate::session::Fault;
+use accounts::Accounts;
 use context::{Account, Context};
 use supervisor::Current;
 
 pub use link::Link;
 pub use metrics::Metrics;
-pub use settings::{Identity, Name, NameError, Settings, Url, UrlError};
+pub use settings::{Identity, Name, NameError, Settings};
+pub use tls::{Tls, TlsFault, TlsFiles};
+pub use url::{Url, UrlError};
 
 const NO_DURABLE: Fault = Fault::Unsupported(
     "durable subscriptions are not served over RabbitMQ yet: subscribe to a /queue, or to the /topic without durable",
@@ -55,20 +64,39 @@ const NO_TEMP_QUEUE: Fault =
 
 /// A handle of the RabbitMQ back end.
 #[derive(Clone, Debug)]
-pub struct Broker(Arc<Current>);
+pub struct Broker(Identified);
+
+/// Whose account a session uses.
+#[derive(Clone, Debug)]
+enum Identified {
+    Clients(Arc<Accounts>),
+    Gateway(Arc<Current>),
+}
 
 impl Broker {
-    /// Begins to connect, and goes on until the process stops. The latch is set while RabbitMQ can be used.
+    /// With the gateway's own account: begins to connect, and goes on until the process stops. The latch is set while
+    /// RabbitMQ can be used.
     pub fn start(settings: Settings, lifecycle: &Lifecycle, latch: Latch, metrics: Metrics) -> Self {
-        let current = Arc::new(Current::default());
-        let context = Arc::new(Context::new(Arc::new(settings), Account::Gateway, metrics, lifecycle.clone()));
-        lifecycle.spawn_background(supervisor::run(context, current.clone(), latch));
-        Self(current)
+        let settings = Arc::new(settings);
+        Self(match settings.identity {
+            Identity::Client => {
+                let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone()));
+                lifecycle.spawn_background(probe::run(accounts.clone(), latch));
+                Identified::Clients(accounts)
+            }
+            Identity::Gateway => {
+                let current = Arc::new(Current::default());
+                let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
+                lifecycle.spawn_background(supervisor::run(context, current.clone(), latch));
+                Identified::Gateway(current)
+            }
+        })
     }
 
-    #[expect(clippy::unused_async, reason = "an account of the session's own will have to connect first")]
     pub async fn open(&self, request: LinkRequest) -> Result<Link, Fault> {
-        let generation = self.0.generation().ok_or(Fault::Unavailable)?;
-        Link::open(generation, request)
+        match &self.0 {
+            Identified::Clients(accounts) => accounts.open(request).await,
+            Identified::Gateway(current) => Link::open(current.generation().ok_or(Fault::Unavailable)?, request),
+        }
     }
 }

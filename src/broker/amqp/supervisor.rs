@@ -1,4 +1,4 @@
-//! Keeps a generation of connections alive: connects, waits for its end, pauses, connects again, for ever.
+//! Keeps a generation of the gateway's own connections alive: connects, waits for its end, pauses, connects again, for ever.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::context::Context;
 use super::generation::Generation;
+use super::metrics::Counted;
 use crate::lifecycle::Latch;
 
 /// The generation of now, if there is one.
@@ -41,7 +42,7 @@ pub(super) async fn run(context: Arc<Context>, current: Arc<Current>, latch: Lat
             }
             Err(error) => {
                 context.metrics.connect_failures.inc();
-                warn!(urls = ?settings.urls, %error, "can't connect to RabbitMQ");
+                warn!(urls = ?settings.urls, %error, "RabbitMQ can't be used; connecting again after a pause");
             }
         }
         let pause = backoff.pause(rand::random());
@@ -56,13 +57,14 @@ async fn serve(context: &Context, current: &Current, latch: &Latch, generation: 
     info!(urls = ?context.settings.urls, "connected to RabbitMQ");
     context.metrics.connects.inc();
     context.metrics.connected.set(1);
+    let _counted = Counted::new(&context.metrics.accounts);
+    generation.warm_up();
     current.set(Some(generation.clone()));
     latch.set(true);
     generation.tasks.ended().cancelled().await;
     latch.set(false);
     current.set(None);
     context.metrics.connected.set(0);
-    context.metrics.blocked.set(0);
     if !context.lifecycle.stopping().is_cancelled() {
         context.metrics.losses.inc();
     }

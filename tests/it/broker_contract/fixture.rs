@@ -11,7 +11,7 @@ use stompgate::delivery::{self, Item, Outbox};
 use stompgate::destination::Destination;
 use stompgate::ident::{SessionId, SubscriptionId, SubscriptionKey};
 use stompgate::message::{AckToken, Delivery};
-use stompgate::session::{AckMode, Credentials, Publish, Subscribe, Unsubscribe, Verdict};
+use stompgate::session::{AckMode, Credentials, Fault, Publish, Subscribe, Unsubscribe, Verdict};
 use stompgate::stomp::Headers;
 use stompgate::telemetry::Registry;
 use tokio::time::timeout;
@@ -54,15 +54,21 @@ impl Fixture {
     }
 
     pub(crate) async fn open_with(&self, settings: delivery::Settings) -> Session {
+        let opened = self.try_open(settings, Credentials::default()).await;
+        opened.expect("the broker under test runs")
+    }
+
+    pub(crate) async fn try_open(
+        &self,
+        settings: delivery::Settings,
+        credentials: Credentials,
+    ) -> Result<Session, Fault> {
         let metrics = delivery::Metrics::new(&Registry::default());
         let outbox = Arc::new(Outbox::new(Arc::new(settings), metrics));
-        let request = LinkRequest {
-            session: SessionId::from_random(rand::random()),
-            credentials: Credentials::default(),
-            outbox: Arc::clone(&outbox),
-        };
-        let link = self.broker.open(request).await.expect("the broker under test runs");
-        Session { link: Some(link), outbox, modes: HashMap::new(), last_key: 0 }
+        let request =
+            LinkRequest { session: SessionId::from_random(rand::random()), credentials, outbox: Arc::clone(&outbox) };
+        let link = Some(self.broker.open(request).await?);
+        Ok(Session { link, outbox, modes: HashMap::new(), last_key: 0 })
     }
 
     /// A topic of this case alone. `words` may hold wildcards.

@@ -41,6 +41,7 @@ async fn behind(proxy: &Proxy, settings: Settings) -> Gateway {
     let url = url_with(&password(), proxy.address).parse().unwrap();
     let gateway = Gateway::started(Settings { urls: vec![url], ..settings });
     gateway.is_ready().await;
+    eventually("all is connected", async || gateway.metric("connections", "") == 3.0).await;
     gateway
 }
 

@@ -3,6 +3,8 @@
 //! They run with the feature `test-rabbitmq` against the broker of `STOMPGATE_TEST_AMQP_URL`; those that ask it for its
 //! own view use the program of `STOMPGATE_TEST_RABBITMQCTL`. `tests/rabbitmq.sh start` makes both.
 
+mod accounts;
+mod failover;
 mod feeds;
 mod gateways;
 mod loss;
@@ -10,6 +12,7 @@ mod proxy;
 mod queues;
 mod scale;
 mod support;
+mod tls;
 mod whole;
 
 pub(crate) use support::Gateway;

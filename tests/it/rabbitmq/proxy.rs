@@ -1,10 +1,13 @@
 //! A network between the gateway and RabbitMQ that can go silent, and can be cut.
 
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -13,7 +16,8 @@ use tokio_util::task::TaskTracker;
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     state: watch::Sender<State>,
-    accepted: Arc<AtomicUsize>,
+    /// The number of the connection that said last that it publishes.
+    publishes: Arc<AtomicUsize>,
     injected: watch::Sender<Injected>,
 }
 
@@ -38,24 +42,22 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (state, changes) = watch::channel(State::Forwarding);
         let (injected, injections) = watch::channel(Injected::default());
-        let accepted = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&accepted);
+        let publishes = Arc::new(AtomicUsize::new(0));
+        let found = Arc::clone(&publishes);
         TaskTracker::new().spawn(async move {
             let connections = TaskTracker::new();
+            let mut connection = 0;
             while let Ok((client, _)) = listener.accept().await {
                 let broker = TcpStream::connect(target).await.unwrap();
                 let ((from_client, to_client), (from_broker, to_broker)) = (client.into_split(), broker.into_split());
-                let connection = count.fetch_add(1, Ordering::Relaxed) + 1;
-                connections.spawn(forward(from_client, to_broker, changes.clone(), None));
-                connections.spawn(forward(
-                    from_broker,
-                    to_client,
-                    changes.clone(),
-                    Some((connection, injections.clone())),
-                ));
+                connection += 1;
+                let sniffed = Sniffed { from: from_client, connection, publishes: found.clone() };
+                connections.spawn(forward(sniffed, to_broker, changes.clone(), None));
+                let injections = Some((connection, injections.clone()));
+                connections.spawn(forward(from_broker, to_client, changes.clone(), injections));
             }
         });
-        Self { address, state, accepted, injected }
+        Self { address, state, publishes, injected }
     }
 
     /// Nothing passes any more, and nobody is told.
@@ -63,7 +65,7 @@ impl Proxy {
         self.state.send_replace(State::Silent);
     }
 
-    /// As RabbitMQ does when it lacks memory: connection.blocked, on the connection that publishes: the first of the last three.
+    /// As RabbitMQ does when it lacks memory: connection.blocked, on the connection that publishes.
     pub(crate) fn block(&self) {
         let reason = b"low on memory";
         let length = u8::try_from(reason.len()).unwrap();
@@ -78,7 +80,7 @@ impl Proxy {
     fn inject(&self, method: u8, arguments: &[u8]) {
         let size = u8::try_from(4 + arguments.len()).unwrap();
         let frame = [&[1, 0, 0, 0, 0, 0, size, 0, 10, 0, method], arguments, &[0xce]].concat();
-        let connection = self.accepted.load(Ordering::Relaxed) - 2;
+        let connection = self.publishes.load(Ordering::Relaxed);
         self.injected.send_replace(Injected { connection, frame });
     }
 
@@ -86,6 +88,25 @@ impl Proxy {
     pub(crate) fn cut(&self) {
         self.state.send_replace(State::Cut);
         self.state.send_replace(State::Forwarding);
+    }
+}
+
+/// What a client sends, and whether it says that it publishes: in its name, which comes in one piece.
+struct Sniffed<R> {
+    from: R,
+    connection: usize,
+    publishes: Arc<AtomicUsize>,
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Sniffed<R> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let poll = Pin::new(&mut self.from).poll_read(cx, buffer);
+        let name = b"stompgate publish";
+        if buffer.filled()[before..].windows(name.len()).any(|it| it == name) {
+            self.publishes.store(self.connection, Ordering::Relaxed);
+        }
+        poll
     }
 }
 

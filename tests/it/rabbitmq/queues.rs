@@ -82,7 +82,7 @@ async fn a_queue_that_was_declared_otherwise_is_refused_and_costs_nobody_a_chann
         let (_, subscribe) = session.start_subscribe(&odd, AckMode::Auto, 1);
         let outcomes = [subscribe.await, session.start_publish(&odd, "x").await];
         for outcome in outcomes {
-            let Err(Fault::Refused(text)) = outcome else { panic!("{outcome:?}") };
+            let Err(Fault::Amqp { name: "precondition_failed", text }) = outcome else { panic!("{outcome:?}") };
             assert!(text.starts_with("PRECONDITION_FAILED - inequivalent arg 'x-max-length'"), "{text}");
             assert!(!text.contains("vhost"), "{text}");
         }

@@ -4,11 +4,14 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use stompgate::broker::{Broker, amqp};
+use stompgate::delivery;
+use stompgate::ident::SessionId;
 use stompgate::lifecycle::{Latch, Lifecycle, Readiness};
+use stompgate::session::{Credentials, Fault};
 use stompgate::telemetry::Registry;
 use tokio::time::{interval, timeout};
 
-use crate::broker_contract::fixture::{Clock, Fixture};
+use crate::broker_contract::fixture::{Clock, Fixture, Session};
 
 /// Longer than anything takes that works.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -44,6 +47,11 @@ impl Gateway {
         Fixture::new(self.broker.clone(), Clock::Real)
     }
 
+    /// A session of that client.
+    pub(crate) async fn open(&self, credentials: Credentials) -> Result<Session, Fault> {
+        self.fixture().try_open(delivery::Settings::default(), credentials).await
+    }
+
     /// The sum of a metric over those of its labels that contain `label`.
     pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
         let families = self.registry.gather();
@@ -53,15 +61,64 @@ impl Gateway {
         metrics.map(|it| it.get_gauge().get_value() + it.get_counter().get_value()).sum()
     }
 
+    /// Begins to stop.
+    pub(crate) fn halt(&self) {
+        self.lifecycle.stop();
+    }
+
     /// Its tasks and connections end within the deadline.
     pub(crate) async fn stop(self) {
         self.lifecycle.stop();
         timeout(DEADLINE, self.lifecycle.ended()).await.expect("all tasks end when the process stops");
         assert_eq!(self.metric("connected", ""), 0.0);
-        for gauge in ["publishes_in_flight", "feed_bindings", "private_channels"] {
+        for gauge in ["accounts", "connections", "publishes_in_flight", "feed_bindings", "private_channels"] {
             assert_eq!(self.metric(gauge, ""), 0.0, "{gauge} after the end");
         }
     }
+}
+
+/// A virtual host of one test, and one user who may do everything there.
+pub(crate) struct Site {
+    pub(crate) name: String,
+}
+
+/// Of every user of a site.
+pub(crate) const PASSCODE: &str = "s3cr,et@:/";
+
+impl Site {
+    pub(crate) async fn new() -> Self {
+        let site = Self { name: format!("site-{}", SessionId::from_random(rand::random())) };
+        rabbitmqctl(&["add_vhost", &site.name]).await;
+        site.add_user(&site.name, [".*"; 3]).await;
+        site
+    }
+
+    /// With those permissions to configure, write and read.
+    pub(crate) async fn add_user(&self, login: &str, [configure, write, read]: [&str; 3]) {
+        rabbitmqctl(&["add_user", login, PASSCODE]).await;
+        rabbitmqctl(&["set_permissions", "-p", &self.name, login, configure, write, read]).await;
+    }
+
+    /// Those of its first user.
+    pub(crate) fn credentials(&self) -> Credentials {
+        self.credentials_of(&self.name)
+    }
+
+    pub(crate) fn credentials_of(&self, login: &str) -> Credentials {
+        credentials(Some(login), Some(PASSCODE), Some(&self.name))
+    }
+
+    /// With its users, of whom the others are named.
+    pub(crate) async fn remove(self, others: &[&str]) {
+        for login in others.iter().chain([&&*self.name]) {
+            rabbitmqctl(&["delete_user", login]).await;
+        }
+        rabbitmqctl(&["delete_vhost", &self.name]).await;
+    }
+}
+
+pub(crate) fn credentials(login: Option<&str>, passcode: Option<&str>, host: Option<&str>) -> Credentials {
+    Credentials { login: login.map(Into::into), passcode: passcode.map(Into::into), host: host.map(Into::into) }
 }
 
 /// Waits until the condition holds.

@@ -1,0 +1,288 @@
+//! Accounts of clients: login, passcode and virtual host of CONNECT, as RabbitMQ knows them. Each has connections of its
+//! own, which all sessions of that account share and no other; the key holds the passcode, too.
+//!
+//! ```text
+//! nobody ──CONNECT──▶ connecting ──▶ connected ──unused for a while, or lost──▶ nobody
+//!                          │            │  ▲
+//!                          ▼            ▼  │ asked RabbitMQ once more, by whom comes after a longer while
+//!                       refused        checking ──▶ refused: serves those that are there until the last has gone
+//! ```
+//!
+//! Whoever asks meanwhile waits for the same attempt. No refusal is remembered.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::Link;
+use super::connection::{Role, close, connect};
+use super::context::{Account, Context};
+use super::generation::Generation;
+use super::metrics::{Counted, Metrics};
+use super::settings::Settings;
+use crate::broker::LinkRequest;
+use crate::lifecycle::Lifecycle;
+use crate::session::{Credentials, Fault};
+
+/// As AMQP carries the name of a virtual host.
+const VHOST_BYTES_MAX: usize = 255;
+
+#[derive(Debug)]
+pub(super) struct Accounts {
+    pub(super) settings: Arc<Settings>,
+    pub(super) metrics: Metrics,
+    pub(super) lifecycle: Lifecycle,
+    /// Each with its number of sessions bounded by those of the gateway.
+    known: Mutex<HashMap<Account, Arc<Known>>>,
+    /// Of those that are connected, or about to be.
+    room: Arc<Semaphore>,
+    attempts: Semaphore,
+    /// An account was connected, or lost.
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug)]
+struct Known {
+    /// Those who wait to be let in hold a receiver.
+    state: watch::Sender<State>,
+    /// The account is due for a check.
+    due: Notify,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// Until RabbitMQ has answered.
+    Asking,
+    Connected {
+        generation: Arc<Generation>,
+        checked: Instant,
+    },
+    Failed(Fault),
+}
+
+impl Accounts {
+    pub(super) fn new(settings: Arc<Settings>, metrics: Metrics, lifecycle: Lifecycle) -> Self {
+        let room = Arc::new(Semaphore::new(settings.accounts_max));
+        let attempts = Semaphore::new(settings.connects_in_flight_max);
+        Self { settings, metrics, lifecycle, known: Mutex::default(), room, attempts, changed: Notify::new() }
+    }
+
+    /// Lets a session in as whom it says it is.
+    pub(super) async fn open(self: &Arc<Self>, request: LinkRequest) -> Result<Link, Fault> {
+        let account = self.account(&request.credentials)?;
+        let mut state = self.ask(account);
+        let time = self.settings.connect_timeout * u32::try_from(self.settings.urls.len()).unwrap_or(u32::MAX);
+        let asked = timeout(time, state.wait_for(|it| !matches!(it, State::Asking))).await;
+        // No answer: nobody could be asked in time, or the process stops.
+        let answer = asked.map_err(|_| Fault::Unavailable)?.map_err(|_| Fault::Unavailable)?.clone();
+        match answer {
+            State::Asking => unreachable!("it was waited for another one"),
+            // Holding the receiver, so that the account is not given up just now.
+            State::Connected { generation, .. } => Link::open(generation, request),
+            State::Failed(fault) => Err(fault),
+        }
+    }
+
+    /// Whether any account is connected: then RabbitMQ can be used.
+    pub(super) fn is_connected(&self) -> bool {
+        self.known().values().any(|it| matches!(*it.state.borrow(), State::Connected { .. }))
+    }
+
+    /// C2, C4, C20.
+    fn account(&self, credentials: &Credentials) -> Result<Account, Fault> {
+        let login = credentials.login.as_deref().ok_or(Fault::LoginMissing)?;
+        let passcode = credentials.passcode.as_deref().unwrap_or_default();
+        // It would end the login on its way to RabbitMQ.
+        if login.contains('\0') || passcode.contains('\0') {
+            return Err(Fault::AccessRefused { login: login.to_owned() });
+        }
+        let vhost = credentials.host.as_deref().unwrap_or_else(|| self.settings.urls[0].vhost());
+        if vhost.len() > VHOST_BYTES_MAX {
+            return Err(Fault::VhostRefused { vhost: vhost.to_owned() });
+        }
+        Ok(Account::Client { login: login.into(), passcode: passcode.into(), vhost: vhost.into() })
+    }
+
+    /// The state of an account, which is connected or checked now if it has to be.
+    fn ask(self: &Arc<Self>, account: Account) -> watch::Receiver<State> {
+        match self.known().entry(account) {
+            Entry::Occupied(entry) => {
+                let known = entry.get();
+                let state = known.state.subscribe();
+                let interval = self.settings.account_check_interval;
+                let is_due =
+                    |it: &State| matches!(it, State::Connected { checked, .. } if checked.elapsed() > interval);
+                if is_due(&state.borrow()) {
+                    known.due.notify_one();
+                    known.state.send_replace(State::Asking);
+                }
+                state
+            }
+            Entry::Vacant(entry) => {
+                let (state, receiver) = watch::channel(State::Asking);
+                let known = Arc::new(Known { state, due: Notify::new() });
+                let place = Place { accounts: self.clone(), account: entry.key().clone(), known: known.clone() };
+                entry.insert(known);
+                self.lifecycle.spawn_background(place.keep());
+                receiver
+            }
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Account, Arc<Known>>> {
+        self.known.lock().expect("no panic while held")
+    }
+}
+
+/// An account's place among the known ones, held by the task that keeps it.
+struct Place {
+    accounts: Arc<Accounts>,
+    account: Account,
+    known: Arc<Known>,
+}
+
+/// What an account that is connected consists of.
+struct Connected {
+    context: Arc<Context>,
+    generation: Arc<Generation>,
+    _room: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+impl Place {
+    async fn keep(self) {
+        let stopping = self.accounts.lifecycle.stopping();
+        let Some(outcome) = stopping.run_until_cancelled(self.connect()).await else { return };
+        let connected = match outcome {
+            Ok(connected) => connected,
+            Err(fault) => return self.fail(fault),
+        };
+        debug!(account = ?self.account, "connected to RabbitMQ for clients");
+        self.admit(&connected);
+        self.accounts.changed.notify_one();
+        self.serve(&connected).await;
+        self.fail(Fault::Unavailable);
+        let generation = &connected.generation;
+        if generation.tasks.ended().is_cancelled() && !stopping.is_cancelled() {
+            self.accounts.metrics.losses.inc();
+        }
+        generation.end().await;
+        drop(connected);
+        self.accounts.changed.notify_one();
+    }
+
+    async fn connect(&self) -> Result<Connected, Fault> {
+        let Accounts { settings, metrics, lifecycle, room, attempts, .. } = &*self.accounts;
+        let _attempt = attempts.acquire().await.expect("it is never closed");
+        if self.known.state.receiver_count() == 0 {
+            // Those who asked have gone while others connected.
+            return Err(Fault::Unavailable);
+        }
+        let room = room.clone().try_acquire_owned().map_err(|_| no_room(settings.accounts_max))?;
+        let (account, lifecycle) = (self.account.clone(), lifecycle.clone());
+        let context = Arc::new(Context::new(settings.clone(), account, metrics.clone(), lifecycle));
+        match Generation::connect(&context).await {
+            Ok(generation) => {
+                metrics.connects.inc();
+                Ok(Connected { context, generation, _room: room, _counted: Counted::new(&metrics.accounts) })
+            }
+            Err(error) => {
+                metrics.connect_failures.inc();
+                Err(error.fault(&context))
+            }
+        }
+    }
+
+    /// Until it is lost, or nobody has used it for a while, or the process stops.
+    async fn serve(&self, connected: &Connected) {
+        let ended = connected.generation.tasks.ended();
+        let mut is_known = true;
+        loop {
+            tokio::select! {
+                () = ended.cancelled() => return,
+                () = self.known.due.notified(), if is_known => {
+                    match ended.run_until_cancelled(self.check(connected)).await {
+                        Some(Ok(())) => self.admit(connected),
+                        Some(Err(fault)) => {
+                            is_known = false;
+                            self.fail(fault);
+                        }
+                        None => return,
+                    }
+                }
+                () = sleep_until(self.next_look(&connected.generation)) => if self.is_idle(&connected.generation) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether RabbitMQ would still let the account in.
+    async fn check(&self, connected: &Connected) -> Result<(), Fault> {
+        let _attempt = self.accounts.attempts.acquire().await.expect("it is never closed");
+        match connect(&connected.context, Role::Private).await {
+            Ok(connection) => close(&connection).await,
+            Err(error) => match error.fault(&connected.context) {
+                // RabbitMQ looks at login and passcode first.
+                Fault::ConnectionLimit(_) => {}
+                fault => return Err(fault),
+            },
+        }
+        Ok(())
+    }
+
+    fn admit(&self, connected: &Connected) {
+        let generation = connected.generation.clone();
+        self.known.state.send_replace(State::Connected { generation, checked: Instant::now() });
+    }
+
+    /// Who waits is told; who comes from now on makes another attempt.
+    fn fail(&self, fault: Fault) {
+        self.leave();
+        self.known.state.send_replace(State::Failed(fault));
+    }
+
+    fn next_look(&self, generation: &Generation) -> Instant {
+        let (now, idle_time) = (Instant::now(), self.accounts.settings.account_idle_time);
+        let idle_at = generation.unused_since().map(|it| it + idle_time).filter(|it| *it > now);
+        idle_at.unwrap_or(now + idle_time)
+    }
+
+    /// If so, nobody finds it any more.
+    fn is_idle(&self, generation: &Generation) -> bool {
+        let mut known = self.accounts.known();
+        let idle_time = self.accounts.settings.account_idle_time;
+        let is_unused = generation.unused_since().is_some_and(|it| it.elapsed() >= idle_time);
+        let is_idle = is_unused && self.known.state.receiver_count() == 0;
+        if is_idle {
+            self.leave_among(&mut known);
+        }
+        is_idle
+    }
+
+    fn leave(&self) {
+        self.leave_among(&mut self.accounts.known());
+    }
+
+    /// Somebody else may have the place already.
+    fn leave_among(&self, known: &mut HashMap<Account, Arc<Known>>) {
+        if known.get(&self.account).is_some_and(|it| Arc::ptr_eq(it, &self.known)) {
+            known.remove(&self.account);
+        }
+    }
+}
+
+/// However its task ends, nobody waits for it any longer.
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn no_room(max: usize) -> Fault {
+    Fault::ConnectionLimit(format!("this gateway uses at most {max} accounts of RabbitMQ (broker.amqp.accounts_max)"))
+}
