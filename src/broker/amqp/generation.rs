@@ -52,7 +52,7 @@ impl Generation {
         let (publish, feeds) = (Line::new(context, tasks, Role::Publish), Line::new(context, tasks, Role::Feeds));
         let ids = Arc::new(Ids::new());
         let publishers = publishing::start(context, tasks, &publish, &homes.first().declarer);
-        let started = Feeds::start(context, tasks, &feeds, &ids).await?;
+        let started = Feeds::start(context, tasks, &feeds, &ids);
         let parts = private::Parts { context: context.clone(), homes, ids };
         let (tasks, links) = (tasks.clone(), Mutex::new(Some(HashMap::new())));
         Ok(Self { feeds: started, parts, tasks, publishers, lines: [publish, feeds], links })
