@@ -3,7 +3,12 @@
 //! They run with the feature `test-rabbitmq` against the broker of `STOMPGATE_TEST_AMQP_URL`; those that ask it for its
 //! own view use the program of `STOMPGATE_TEST_RABBITMQCTL`. `tests/rabbitmq.sh start` makes both.
 
+mod exchange;
 mod feeds;
+mod feeds_kinds;
+mod feeds_limits;
+mod feeds_pace;
+mod feeds_random;
 mod loss;
 mod proxy;
 mod queues;

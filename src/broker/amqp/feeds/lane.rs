@@ -146,6 +146,7 @@ pub(super) async fn run(feeds: Feeds, number: usize) {
             }
             Work::Unbind(route) => {
                 binder.unbind(&route).await;
+                binder.bound.change(-1);
                 lane.unbound(&route);
             }
         }
@@ -208,7 +209,6 @@ impl<'a> Binder<'a> {
 
     /// If it fails, messages go on arriving for which there is no subscriber; they are passed over.
     async fn unbind(&mut self, route: &Route) {
-        self.bound.change(-1);
         let Parts { context, .. } = &self.feeds.0.parts;
         if let Some(queue) = self.queues.remove(route) {
             return queue.close(context).await;
