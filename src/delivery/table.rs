@@ -152,6 +152,18 @@ impl Table {
         reached
     }
 
+    /// The same for a message with several keys: once to every subscription that any of them reaches.
+    pub fn fan_out_under<'a>(&self, keys: impl Iterator<Item = &'a str>, message: &Message) -> usize {
+        let mut seen = HashSet::new();
+        let mut reached = 0;
+        for key in keys {
+            self.for_each(key, |subscriber| {
+                reached += usize::from(seen.insert(subscriber.clone()) && subscriber.push(message));
+            });
+        }
+        reached
+    }
+
     /// The same for the subscriptions of that very pattern, whatever it would match.
     pub fn fan_out_to(&self, pattern: &Pattern, message: &Message) -> usize {
         let group = self.find(pattern);

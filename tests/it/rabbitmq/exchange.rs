@@ -1,6 +1,8 @@
 //! An exchange of one test alone, as somebody else declares and uses it.
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, ExchangeDeleteOptions};
+use lapin::options::{
+    BasicPublishOptions, ConfirmSelectOptions, ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions,
+};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, ExchangeKind};
 use stompgate::destination::Destination;
@@ -35,6 +37,12 @@ impl Exchange {
 
     pub(crate) async fn delete(&self) {
         self.channel.exchange_delete(self.name.clone(), ExchangeDeleteOptions::default()).await.unwrap();
+    }
+
+    /// What that one routes to a queue with the key `key` comes here, too.
+    pub(crate) async fn bind_to(&self, source: &Self, key: &str) {
+        let (to, from, options) = (self.name.clone(), source.name.clone(), ExchangeBindOptions::default());
+        self.channel.exchange_bind(to, from, key.into(), options, FieldTable::default()).await.unwrap();
     }
 
     pub(crate) fn with_key(&self, key: &str) -> Destination {

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use lapin::ExchangeKind;
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, ExchangeKind};
 use stompgate::broker::amqp::Settings;
 use stompgate::destination::Destination;
 use stompgate::session::{AckMode, Fault};
@@ -240,6 +241,49 @@ async fn keys_take_channels_up_to_a_bound_and_leave_the_rest_to_topics() {
         .await;
     fanout.publish("x", "for all").await;
     session.expect(&["for all"; 20]).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn keys_that_only_linger_make_room_for_others() {
+    let url = format!("{}?channel_max=200", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let unbind_linger = Duration::from_secs(3_600);
+    let gateway = Gateway::started(Settings { urls: vec![url], unbind_linger, ..Settings::default() });
+    gateway.is_ready().await;
+    let mut session = gateway.fixture().open().await;
+    let exchange = Exchange::declare(ExchangeKind::Fanout).await;
+    for number in 0..100 {
+        let key = session.subscribe(&exchange.with_key(&number.to_string())).await;
+        session.unsubscribe(key).await;
+    }
+    assert_eq!(gateway.metric("feed_queues", ""), 100.0);
+    session.subscribe(&exchange.with_key("one more")).await;
+    assert_eq!(gateway.metric("feed_queues", ""), 100.0);
+    exchange.publish("x", "heard").await;
+    session.expect(&["heard"]).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_comes_through_another_exchange_or_as_a_copy_is_delivered_once() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let mut session = gateway.fixture().open().await;
+    let (fanout, topic) = (Exchange::declare(ExchangeKind::Fanout).await, Exchange::declare(ExchangeKind::Topic).await);
+    topic.bind_to(&fanout, "").await;
+    for key in ["a.*", "#", "b"] {
+        session.subscribe(&topic.with_key(key)).await;
+    }
+    fanout.publish("a.b", "from another").await;
+    let deliveries = session.expect(&["from another"; 2]).await;
+    assert_eq!(deliveries[0].message.destination(), format!("/exchange/{}/a.b", fanout.name));
+    let mut headers = FieldTable::default();
+    let copy = AMQPValue::LongString("b".into());
+    headers.insert("CC".into(), AMQPValue::FieldArray(vec![copy].into()));
+    topic.publish_with("x", "a copy", BasicProperties::default().with_headers(headers)).await;
+    session.expect(&["a copy"; 2]).await;
+    topic.publish("b", "the last").await;
+    session.expect(&["the last"; 2]).await;
+    session.expect_nothing();
     gateway.stop().await;
 }
 

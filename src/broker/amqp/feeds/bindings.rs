@@ -203,11 +203,17 @@ impl<R: Clone + Eq + Hash, W> Bindings<R, W> {
         self.due.first_key_value().map(|((until, _), _)| *until)
     }
 
+    /// The route that has lingered longest is to be unbound now, for lack of what it takes.
+    pub(super) fn end_linger(&mut self) -> Option<R> {
+        let (_, route) = self.due.pop_first()?;
+        let entry = self.entries.get_mut(&route).expect("a route is kept while it lingers");
+        entry.state = State::Unbinding;
+        Some(route)
+    }
+
     fn end_lingers(&mut self, now: Instant) {
         while self.next_due().is_some_and(|until| until <= now || self.due.len() > LINGERING_MAX) {
-            let (_, route) = self.due.pop_first().expect("there is one that is due");
-            let entry = self.entries.get_mut(&route).expect("a route is kept while it lingers");
-            entry.state = State::Unbinding;
+            let route = self.end_linger().expect("there is one that is due");
             self.unbinds.push_back(route);
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use lapin::Channel;
 use lapin::options::QueueBindOptions;
 use lapin::types::FieldTable;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
@@ -97,6 +97,10 @@ impl Lane {
         }
     }
 
+    fn end_linger(&self) -> Option<Route> {
+        self.bindings().as_mut().and_then(Bindings::end_linger)
+    }
+
     fn bound(&self, route: &Route) -> Vec<Waiter> {
         self.bindings().as_mut().map_or_else(Vec::new, |it| it.bound(route, Instant::now()))
     }
@@ -130,7 +134,7 @@ impl Drop for End<'_> {
 pub(super) async fn run(feeds: Feeds, number: usize) {
     let lane = &feeds.0.lanes[number];
     let _end = End(lane);
-    let mut binder = Binder::new(&feeds);
+    let mut binder = Binder::new(&feeds, lane);
     loop {
         match lane.next_work().await {
             Work::Bind(route) => {
@@ -144,11 +148,7 @@ pub(super) async fn run(feeds: Feeds, number: usize) {
                 };
                 waiters.into_iter().for_each(|it| it.tell(outcome.clone()));
             }
-            Work::Unbind(route) => {
-                binder.unbind(&route).await;
-                binder.bound.change(-1);
-                lane.unbound(&route);
-            }
+            Work::Unbind(route) => binder.unbind(&route).await,
         }
     }
 }
@@ -156,6 +156,7 @@ pub(super) async fn run(feeds: Feeds, number: usize) {
 /// What a lane holds at RabbitMQ.
 struct Binder<'a> {
     feeds: &'a Feeds,
+    lane: &'a Lane,
     bench: Bench,
     /// Of the routes that have one of their own.
     queues: HashMap<Route, Queue>,
@@ -163,10 +164,10 @@ struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
-    fn new(feeds: &'a Feeds) -> Self {
+    fn new(feeds: &'a Feeds, lane: &'a Lane) -> Self {
         let Parts { context, line, .. } = &feeds.0.parts;
         let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-        Self { feeds, bench, queues: HashMap::new(), bound: Share::new(&context.metrics.feed_bindings) }
+        Self { feeds, lane, bench, queues: HashMap::new(), bound: Share::new(&context.metrics.feed_bindings) }
     }
 
     async fn bind(&mut self, route: &Route) -> Result<(), Fault> {
@@ -198,7 +199,7 @@ impl<'a> Binder<'a> {
     async fn bind_queue(&mut self, route: &Route) -> Result<(), Fault> {
         let Shared { parts, .. } = &*self.feeds.0;
         let key = short("a routing key", route.pattern.as_str())?;
-        let room = parts.room().await?;
+        let room = self.room().await?;
         let queue = Queue::open(parts).await?;
         queue.bind(&parts.context, route.exchange.name.clone(), key).await?;
         let (table, pattern) = (route.shard().table.clone(), route.pattern.clone());
@@ -207,16 +208,28 @@ impl<'a> Binder<'a> {
         Ok(())
     }
 
+    /// For the channel of one more queue. What only lingers makes room.
+    async fn room(&mut self) -> Result<OwnedSemaphorePermit, Fault> {
+        loop {
+            let full = match self.feeds.0.parts.room().await {
+                Ok(room) => return Ok(room),
+                Err(fault) => fault,
+            };
+            let route = self.lane.end_linger().ok_or(full)?;
+            self.unbind(&route).await;
+        }
+    }
+
     /// If it fails, messages go on arriving for which there is no subscriber; they are passed over.
     async fn unbind(&mut self, route: &Route) {
-        let Parts { context, .. } = &self.feeds.0.parts;
         if let Some(queue) = self.queues.remove(route) {
-            return queue.close(context).await;
-        }
-        if let Err(fault) = self.unbind_pattern(route).await {
+            queue.close(&self.feeds.0.parts.context).await;
+        } else if let Err(fault) = self.unbind_pattern(route).await {
             let (exchange, key) = (route.exchange.name.as_str(), route.pattern.as_str());
             warn!(exchange, key, %fault, "not unbound");
         }
+        self.bound.change(-1);
+        self.lane.unbound(route);
     }
 
     async fn unbind_pattern(&mut self, route: &Route) -> Result<(), Fault> {

@@ -3,14 +3,15 @@
 //! Its channel does nothing else: an error of anything else would cost the feed. It consumes with a prefetch and
 //! acknowledgements because the library's buffer has no bound of its own.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions};
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, Consumer};
+use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use lapin::{BasicProperties, Channel, Consumer};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -176,9 +177,22 @@ fn fan_out(parts: &Parts, audience: &Audience, delivery: Delivery) {
         return;
     }
     let key = delivery.routing_key.clone();
+    let copies = copies(&delivery.properties);
     let message = incoming::message(&parts.context, &parts.ids, delivery);
     match audience {
-        Audience::Matching(table) => table.fan_out(key.as_str(), &message),
+        Audience::Matching(table) if copies.is_empty() => table.fan_out(key.as_str(), &message),
+        Audience::Matching(table) => {
+            let copies = copies.iter().filter_map(|it| str::from_utf8(it.as_bytes()).ok());
+            table.fan_out_under(iter::once(key.as_str()).chain(copies), &message)
+        }
         Audience::OfKey { table, pattern, .. } => table.fan_out_to(pattern, &message),
     };
+}
+
+/// The further keys under which the publisher had RabbitMQ route the message.
+fn copies(properties: &BasicProperties) -> Vec<LongString> {
+    let headers = properties.headers().as_ref().map(FieldTable::inner);
+    let Some(AMQPValue::FieldArray(keys)) = headers.and_then(|it| it.get("CC")) else { return Vec::new() };
+    let text = |it: &AMQPValue| it.as_long_string().cloned();
+    keys.as_slice().iter().filter_map(text).collect()
 }

@@ -218,3 +218,15 @@ fn who_comes_again_while_the_bind_still_waits_makes_no_second_one() {
     assert_eq!(case.work(), [bind()]);
     assert_eq!(case.bound(), [1, 2]);
 }
+
+#[test]
+fn a_linger_that_ends_early_is_an_unbind_like_any_other() {
+    let mut case = Case::with_one_bound();
+    assert_eq!(case.bindings.end_linger(), None);
+    case.unsubscribe();
+    assert_eq!(case.bindings.end_linger(), Some(ROUTE));
+    assert_eq!(case.subscribe(2), Subscribed::Later);
+    assert_eq!(case.work(), []);
+    case.bindings.unbound(&ROUTE);
+    assert_eq!(case.work(), [bind()]);
+}
