@@ -158,7 +158,8 @@ impl Table {
         let mut reached = 0;
         for key in keys {
             self.for_each(key, |subscriber| {
-                reached += usize::from(seen.insert(subscriber.clone()) && subscriber.push(message));
+                let is_first = seen.insert((Arc::as_ptr(&subscriber.outbox), subscriber.key));
+                reached += usize::from(is_first && subscriber.push(message));
             });
         }
         reached

@@ -2,20 +2,20 @@
 
 use std::time::Duration;
 
-use lapin::options::BasicConsumeOptions;
-use lapin::types::FieldTable;
 use stompgate::broker::amqp::Settings;
 use stompgate::session::AckMode;
 use tokio::time::Instant;
 
 use super::Gateway;
-use super::support::eventually;
 
 const TOPICS: usize = 10_000;
 
-/// Each takes a few milliseconds when RabbitMQ has nothing else to do, and a second is what a user notices. Binds leave
-/// RabbitMQ time for others as there are few at a time; were they written all at once, others would wait for seconds.
+/// What a user would notice. Each step takes a few milliseconds when RabbitMQ has nothing else to do.
 const BOUND: Duration = Duration::from_secs(1);
+
+/// Who stood behind all of the binds would wait for most of the time that they take. Where a machine is so busy that this
+/// part of it is more than [`BOUND`], a step may take as much.
+const PART: u32 = 20;
 
 #[tokio::test]
 async fn ten_thousand_binds_in_progress_keep_nobody_else_waiting() {
@@ -67,7 +67,7 @@ async fn ten_thousand_binds_in_progress_keep_nobody_else_waiting() {
          {delivery:?}, declare and consume of a queue {queue:?}, one more topic {late:?}"
     );
     assert!(rounds > 3, "it was in progress: {rounds} rounds");
-    assert!(slowest.iter().all(|it| *it < BOUND), "{slowest:?}");
+    assert!(slowest.iter().all(|it| *it < BOUND.max(took / PART)), "{slowest:?}");
     // The last of them is as good as the first.
     let last = sessions.last_mut().unwrap();
     last.publish(&fixture.topic(&format!("many.{}", TOPICS - 1)), "y").await;

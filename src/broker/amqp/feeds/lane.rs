@@ -11,7 +11,7 @@ use lapin::options::QueueBindOptions;
 use lapin::types::FieldTable;
 use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::bindings::{Bindings, Subscribed, Work};
 use super::exchange::{Kind, Route};
@@ -142,7 +142,8 @@ pub(super) async fn run(feeds: Feeds, number: usize) {
                     Ok(()) => (Ok(()), lane.bound(&route)),
                     Err(fault) => {
                         let (exchange, key) = (route.exchange.name.as_str(), route.pattern.as_str());
-                        warn!(exchange, key, %fault, "not bound");
+                        // The session is told, and its refusal counted; whoever asks for anything would fill the log.
+                        debug!(exchange, key, %fault, "not bound");
                         (Err(fault), lane.failed(&route))
                     }
                 };

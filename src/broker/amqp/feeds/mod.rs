@@ -36,7 +36,9 @@ use crate::delivery::Subscriber;
 use crate::destination::Pattern;
 use crate::session::Fault;
 
-/// Binds in flight at a time, each on a channel of its own. RabbitMQ takes about 0.4 ms for a bind.
+/// Binds in flight at a time, each on a channel of its own. RabbitMQ is the slower side: 10,000 binds took 17 s with one
+/// lane, 15.5 s with two and with four, 14 s with eight on a machine that did other things, while what others waited for
+/// a confirm or a queue meanwhile grew with the lanes. More than one, because one may wait for an exchange.
 const LANES: usize = 4;
 
 /// Channels of the connection that queues of one key leave to the others: lanes, and the queues of topic exchanges.
