@@ -148,12 +148,35 @@ impl Table {
     /// up does not; it leaves the table when its link is closed.
     pub fn fan_out(&self, key: &str, message: &Message) -> usize {
         let mut reached = 0;
-        self.for_each(key, |subscriber| {
-            let delivery =
-                Delivery { subscription: subscriber.key, message: message.clone(), token: None, redelivered: false };
-            reached += usize::from(subscriber.outbox.push(delivery) == Pushed::Queued);
-        });
+        self.for_each(key, |subscriber| reached += usize::from(subscriber.push(message)));
         reached
+    }
+
+    /// The same for a message with several keys: once to every subscription that any of them reaches.
+    pub fn fan_out_under<'a>(&self, keys: impl Iterator<Item = &'a str>, message: &Message) -> usize {
+        let mut seen = HashSet::new();
+        let mut reached = 0;
+        for key in keys {
+            self.for_each(key, |subscriber| {
+                let is_first = seen.insert((Arc::as_ptr(&subscriber.outbox), subscriber.key));
+                reached += usize::from(is_first && subscriber.push(message));
+            });
+        }
+        reached
+    }
+
+    /// The same for the subscriptions of that very pattern, whatever it would match.
+    pub fn fan_out_to(&self, pattern: &Pattern, message: &Message) -> usize {
+        let group = self.find(pattern);
+        group.map_or(0, |it| it.lock().subscribers.iter().filter(|subscriber| subscriber.push(message)).count())
+    }
+}
+
+impl Subscriber {
+    /// Says whether it took the message.
+    fn push(&self, message: &Message) -> bool {
+        let delivery = Delivery { subscription: self.key, message: message.clone(), token: None, redelivered: false };
+        self.outbox.push(delivery) == Pushed::Queued
     }
 }
 

@@ -61,7 +61,7 @@ impl Generation {
         let (publish, feeds) = (Line::new(context, tasks, Role::Publish), Line::new(context, tasks, Role::Feeds));
         let ids = Arc::new(Ids::new());
         let publishers = publishing::start(context, tasks, &publish, &homes.first().declarer);
-        let started = Feeds::start(context, tasks, &feeds, &ids).await?;
+        let started = Feeds::start(context, tasks, &feeds, &ids);
         let parts = private::Parts { context: context.clone(), homes, ids };
         let links = Mutex::new(Links { outboxes: Some(HashMap::new()), unused_since: Instant::now() });
         Ok(Self { feeds: started, parts, tasks: tasks.clone(), publishers, lines: [publish, feeds], links })

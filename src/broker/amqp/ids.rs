@@ -34,11 +34,17 @@ impl Ids {
 
     /// A queue of one subscription alone.
     pub(super) fn next_private_queue(&self) -> ShortString {
-        let number = self.queues.fetch_add(1, Ordering::Relaxed);
-        ShortString::from(format!("stompgate.private.{}.{number}", self.random))
+        self.next_queue("private")
     }
 
-    pub(super) fn feed_queue(&self, shard: usize) -> ShortString {
-        ShortString::from(format!("stompgate.feed.{}.{shard}", self.random))
+    /// A queue that subscriptions share.
+    pub(super) fn next_feed_queue(&self) -> ShortString {
+        self.next_queue("feed")
+    }
+
+    /// The names begin as those of Web STOMP do: permissions of accounts that were written for it allow no others.
+    fn next_queue(&self, kind: &str) -> ShortString {
+        let number = self.queues.fetch_add(1, Ordering::Relaxed);
+        ShortString::from(format!("stomp-subscription-stompgate.{kind}.{}.{number}", self.random))
     }
 }

@@ -168,6 +168,10 @@ impl Share {
         self.gauge.add(by);
         self.count += by;
     }
+
+    pub(super) fn set(&mut self, to: i64) {
+        self.change(to - self.count);
+    }
 }
 
 impl Drop for Share {

@@ -102,6 +102,36 @@ fn a_message_is_pushed_once_to_each_subscription() {
 }
 
 #[test]
+fn a_message_with_several_keys_is_pushed_once_to_each_subscription() {
+    let (table, one) = (Table::default(), outbox());
+    for (key, pattern) in [(1, "a"), (2, "*"), (3, "b"), (4, "c"), (5, "b.#")] {
+        let subscriber = Subscriber { outbox: Arc::clone(&one), key: SubscriptionKey(key) };
+        table.insert(&Pattern::new(pattern), subscriber);
+    }
+    assert_eq!(table.fan_out_under(["a", "b", "a"].into_iter(), &message("a")), 4);
+    let mut keys: Vec<_> = std::iter::from_fn(|| one.pop())
+        .map(|it| match it {
+            Item::Delivery(it) => it.subscription.0,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(keys, [1, 2, 3, 5]);
+}
+
+#[test]
+fn a_message_for_one_pattern_passes_over_all_others() {
+    let (table, one) = (Table::default(), outbox());
+    for (key, pattern) in [(1, "a.*"), (2, "a.b"), (3, "#"), (4, "a.*")] {
+        let subscriber = Subscriber { outbox: Arc::clone(&one), key: SubscriptionKey(key) };
+        table.insert(&Pattern::new(pattern), subscriber);
+    }
+    assert_eq!(table.fan_out_to(&Pattern::new("a.*"), &message("a.b")), 2);
+    assert_eq!(table.fan_out_to(&Pattern::new("a.b"), &message("x")), 1);
+    assert_eq!(table.fan_out_to(&Pattern::new("x"), &message("x")), 0);
+}
+
+#[test]
 fn ten_thousand_subscribers_leave_in_any_order() {
     let table = Table::default();
     let pattern = Pattern::new("everybody");

@@ -4,8 +4,13 @@
 //! own view use the program of `STOMPGATE_TEST_RABBITMQCTL`. `tests/rabbitmq.sh start` makes both.
 
 mod accounts;
+mod exchange;
 mod failover;
 mod feeds;
+mod feeds_kinds;
+mod feeds_limits;
+mod feeds_pace;
+mod feeds_random;
 mod gateways;
 mod loss;
 mod proxy;

@@ -71,7 +71,16 @@ impl Gateway {
         self.lifecycle.stop();
         timeout(DEADLINE, self.lifecycle.ended()).await.expect("all tasks end when the process stops");
         assert_eq!(self.metric("connected", ""), 0.0);
-        for gauge in ["accounts", "connections", "publishes_in_flight", "feed_bindings", "private_channels"] {
+        let gauges = [
+            "accounts",
+            "connections",
+            "publishes_in_flight",
+            "feed_backlog_messages",
+            "feed_bindings",
+            "feed_queues",
+            "private_channels",
+        ];
+        for gauge in gauges {
             assert_eq!(self.metric(gauge, ""), 0.0, "{gauge} after the end");
         }
     }

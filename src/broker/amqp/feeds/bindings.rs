@@ -1,4 +1,4 @@
-//! Which patterns one lane of a feed has bound, is binding, or still keeps for a while: a state machine without I/O.
+//! What one lane has bound, is binding, or still keeps for a while: a state machine without I/O.
 //!
 //! ```text
 //!             first subscriber            bind-ok
@@ -10,40 +10,44 @@
 //!       └──── unbind-ok ───── Unbinding ◀──────────────────────────────────────┘
 //! ```
 //!
-//! A pattern has at most one operation queued or in flight, so bind and unbind of one never overtake each other.
+//! A route has at most one operation queued or in flight, so bind and unbind of one never overtake each other. Routes wait
+//! in turns: the newest bind, the oldest bind, the oldest unbind. So who comes when thousands wait is served at once, who
+//! has waited longest at a third of the pace at least, and what has to be unbound does not pile up.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::Hash;
 use std::mem;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::destination::Pattern;
-
-/// Patterns of one lane that may linger. A client can subscribe to a thousand others each second, and leave each at once.
+/// Routes of one lane that may linger. A client can subscribe to a thousand others each second, and leave each at once.
 const LINGERING_MAX: usize = 1_000;
 
-/// The patterns of one lane. `W` is whoever waits for a bind.
+/// The routes of one lane. `R` names one, `W` is whoever waits for a bind.
 #[derive(Debug)]
-pub(super) struct Bindings<W> {
+pub(super) struct Bindings<R, W> {
     linger: Duration,
-    entries: HashMap<Pattern, Entry<W>>,
-    work: VecDeque<Work>,
-    /// The lingering patterns, by when that is over.
-    due: BTreeSet<(Instant, Pattern)>,
+    entries: HashMap<R, Entry<W>>,
+    binds: VecDeque<R>,
+    unbinds: VecDeque<R>,
+    turn: Turn,
+    /// The lingering routes, by when that is over.
+    due: BTreeMap<Due, R>,
+    lingered: u64,
 }
 
 /// What has to be asked of the broker.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Work {
-    Bind(Pattern),
-    Unbind(Pattern),
+pub(super) enum Work<R> {
+    Bind(R),
+    Unbind(R),
 }
 
 /// What became of a subscribe.
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Subscribed<W> {
-    /// The pattern is bound.
+    /// The route is bound.
     Now(W),
     /// The answer of the broker decides; [`Bindings::bound`] or [`Bindings::failed`] gives the waiter back.
     Later,
@@ -63,30 +67,61 @@ enum State {
     /// The broker refused. The subscribers are told, and counted until they are gone.
     Failed,
     Lingering {
-        until: Instant,
+        due: Due,
     },
     Unbinding,
 }
 
-impl<W> Bindings<W> {
+/// When a linger is over; the number tells those apart that began at the same time.
+type Due = (Instant, u64);
+
+/// Whose turn it is next.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Turn {
+    NewestBind,
+    OldestBind,
+    OldestUnbind,
+}
+
+impl Turn {
+    const ALL: [Self; 3] = [Self::NewestBind, Self::OldestBind, Self::OldestUnbind];
+
+    const fn next(self) -> Self {
+        match self {
+            Self::NewestBind => Self::OldestBind,
+            Self::OldestBind => Self::OldestUnbind,
+            Self::OldestUnbind => Self::NewestBind,
+        }
+    }
+}
+
+impl<R: Clone + Eq + Hash, W> Bindings<R, W> {
     pub(super) fn new(linger: Duration) -> Self {
-        Self { linger, entries: HashMap::new(), work: VecDeque::new(), due: BTreeSet::new() }
+        Self {
+            linger,
+            entries: HashMap::new(),
+            binds: VecDeque::new(),
+            unbinds: VecDeque::new(),
+            turn: Turn::NewestBind,
+            due: BTreeMap::new(),
+            lingered: 0,
+        }
     }
 
-    pub(super) fn subscribe(&mut self, pattern: &Pattern, waiter: W) -> Subscribed<W> {
+    pub(super) fn subscribe(&mut self, route: &R, waiter: W) -> Subscribed<W> {
         let unknown = || Entry { state: State::Failed, subscribers: 0, waiters: Vec::new() };
-        let entry = self.entries.entry(pattern.clone()).or_insert_with(unknown);
+        let entry = self.entries.entry(route.clone()).or_insert_with(unknown);
         entry.subscribers += 1;
         match entry.state {
             State::Bound => return Subscribed::Now(waiter),
-            State::Lingering { until } => {
+            State::Lingering { due } => {
                 entry.state = State::Bound;
-                self.due.remove(&(until, pattern.clone()));
+                self.due.remove(&due);
                 return Subscribed::Now(waiter);
             }
             State::Failed => {
                 entry.state = State::Binding;
-                self.work.push_back(Work::Bind(pattern.clone()));
+                self.binds.push_back(route.clone());
             }
             State::Binding | State::Unbinding => {}
         }
@@ -94,78 +129,112 @@ impl<W> Bindings<W> {
         Subscribed::Later
     }
 
-    /// One of those who subscribed has gone, whether its pattern was bound or not.
-    pub(super) fn unsubscribe(&mut self, pattern: &Pattern, now: Instant) {
-        let Some(entry) = self.entries.get_mut(pattern) else { return };
+    /// One of those who subscribed has gone, whether its route was bound or not.
+    pub(super) fn unsubscribe(&mut self, route: &R, now: Instant) {
+        let Some(entry) = self.entries.get_mut(route) else { return };
         entry.subscribers -= 1;
         if entry.subscribers > 0 {
             return;
         }
         match entry.state {
-            State::Bound => self.begin_to_linger(pattern, now),
+            State::Bound => self.begin_to_linger(route, now),
             State::Failed => {
-                self.entries.remove(pattern);
+                self.entries.remove(route);
             }
             // The answer to what is in flight decides.
             State::Binding | State::Unbinding => {}
-            State::Lingering { .. } => unreachable!("a pattern lingers only while nobody is subscribed"),
+            State::Lingering { .. } => unreachable!("a route lingers only while nobody is subscribed"),
         }
     }
 
-    /// The broker bound the pattern: those who waited for that.
-    pub(super) fn bound(&mut self, pattern: &Pattern, now: Instant) -> Vec<W> {
-        let Some(entry) = self.entries.get_mut(pattern) else { return Vec::new() };
+    /// The broker bound the route: those who waited for that.
+    pub(super) fn bound(&mut self, route: &R, now: Instant) -> Vec<W> {
+        let Some(entry) = self.entries.get_mut(route) else { return Vec::new() };
         entry.state = State::Bound;
         let waiters = mem::take(&mut entry.waiters);
         if entry.subscribers == 0 {
-            self.begin_to_linger(pattern, now);
+            self.begin_to_linger(route, now);
         }
         waiters
     }
 
-    /// The broker did not bind the pattern: those who waited for that. Each still has to be unsubscribed.
-    pub(super) fn failed(&mut self, pattern: &Pattern) -> Vec<W> {
-        let Some(entry) = self.entries.get_mut(pattern) else { return Vec::new() };
+    /// The broker did not bind the route: those who waited for that. Each still has to be unsubscribed.
+    pub(super) fn failed(&mut self, route: &R) -> Vec<W> {
+        let Some(entry) = self.entries.get_mut(route) else { return Vec::new() };
         entry.state = State::Failed;
         let waiters = mem::take(&mut entry.waiters);
         if entry.subscribers == 0 {
-            self.entries.remove(pattern);
+            self.entries.remove(route);
         }
         waiters
     }
 
-    /// The broker unbound the pattern.
-    pub(super) fn unbound(&mut self, pattern: &Pattern) {
-        let Some(entry) = self.entries.get_mut(pattern) else { return };
+    /// The broker unbound the route.
+    pub(super) fn unbound(&mut self, route: &R) {
+        let Some(entry) = self.entries.get_mut(route) else { return };
         if entry.subscribers == 0 {
-            self.entries.remove(pattern);
+            self.entries.remove(route);
         } else {
             entry.state = State::Binding;
-            self.work.push_back(Work::Bind(pattern.clone()));
+            self.binds.push_back(route.clone());
         }
     }
 
-    /// The next thing to ask of the broker. Its answer has to be reported before the pattern is looked at again.
-    pub(super) fn next_work(&mut self, now: Instant) -> Option<Work> {
-        while self.next_due().is_some_and(|until| until <= now || self.due.len() > LINGERING_MAX) {
-            let (_, pattern) = self.due.pop_first().expect("there is one that is due");
-            let entry = self.entries.get_mut(&pattern).expect("a pattern is kept while it lingers");
-            entry.state = State::Unbinding;
-            self.work.push_back(Work::Unbind(pattern));
+    /// The next thing to ask of the broker. Its answer has to be reported before the route is looked at again.
+    pub(super) fn next_work(&mut self, now: Instant) -> Option<Work<R>> {
+        self.end_lingers(now);
+        for _ in Turn::ALL {
+            let turn = self.turn;
+            self.turn = turn.next();
+            let work = match turn {
+                Turn::NewestBind => self.next_bind(VecDeque::pop_back).map(Work::Bind),
+                Turn::OldestBind => self.next_bind(VecDeque::pop_front).map(Work::Bind),
+                Turn::OldestUnbind => self.unbinds.pop_front().map(Work::Unbind),
+            };
+            if work.is_some() {
+                return work;
+            }
         }
-        self.work.pop_front()
+        None
     }
 
     /// When [`Bindings::next_work`] may have something without anything else having happened.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        self.due.first().map(|(until, _)| *until)
+        self.due.first_key_value().map(|((until, _), _)| *until)
     }
 
-    fn begin_to_linger(&mut self, pattern: &Pattern, now: Instant) {
-        let until = now + self.linger;
-        let entry = self.entries.get_mut(pattern).expect("the caller has just seen it");
-        entry.state = State::Lingering { until };
-        self.due.insert((until, pattern.clone()));
+    /// The route that has lingered longest is to be unbound now, for lack of what it takes.
+    pub(super) fn end_linger(&mut self) -> Option<R> {
+        let (_, route) = self.due.pop_first()?;
+        let entry = self.entries.get_mut(&route).expect("a route is kept while it lingers");
+        entry.state = State::Unbinding;
+        Some(route)
+    }
+
+    fn end_lingers(&mut self, now: Instant) {
+        while self.next_due().is_some_and(|until| until <= now || self.due.len() > LINGERING_MAX) {
+            let route = self.end_linger().expect("there is one that is due");
+            self.unbinds.push_back(route);
+        }
+    }
+
+    /// Passes over those whose subscribers have gone while they waited.
+    fn next_bind(&mut self, pop: fn(&mut VecDeque<R>) -> Option<R>) -> Option<R> {
+        loop {
+            let route = pop(&mut self.binds)?;
+            if self.entries.get(&route).is_some_and(|it| it.subscribers > 0) {
+                return Some(route);
+            }
+            self.entries.remove(&route);
+        }
+    }
+
+    fn begin_to_linger(&mut self, route: &R, now: Instant) {
+        let due = (now + self.linger, self.lingered);
+        self.lingered += 1;
+        let entry = self.entries.get_mut(route).expect("the caller has just seen it");
+        entry.state = State::Lingering { due };
+        self.due.insert(due, route.clone());
     }
 }
 

@@ -1,34 +1,34 @@
-//! One lane of a shard: its bindings, and the task that tells RabbitMQ of them on a channel of its own.
+//! One lane: what it has bound, and the task that tells RabbitMQ of it on a channel of its own.
 //!
-//! A pattern is always bound and unbound on the same channel: the library remembers bindings by channel, and forgets
-//! them only by an unbind there.
+//! A route is always bound and unbound in the same lane, one after the other.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use lapin::Channel;
 use lapin::options::QueueBindOptions;
 use lapin::types::FieldTable;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
+use tracing::{debug, warn};
 
-use super::Shard;
 use super::bindings::{Bindings, Subscribed, Work};
+use super::exchange::{Kind, Route};
+use super::queue::{Audience, Queue};
+use super::{Feeds, Parts, Seat, Shared};
 use crate::broker::amqp::bench::Bench;
-use crate::broker::amqp::context::Context;
-use crate::broker::amqp::line::Line;
 use crate::broker::amqp::metrics::Share;
-use crate::broker::amqp::properties;
-use crate::delivery::Subscriber;
-use crate::destination::Pattern;
+use crate::broker::amqp::properties::short;
 use crate::session::Fault;
+
+/// The library remembers what was bound on a channel, for as long as the channel lives.
+const OPERATIONS_PER_CHANNEL: u32 = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Lane {
     /// `None` once the task has ended: nothing is bound any more.
-    bindings: Mutex<Option<Bindings<Waiter>>>,
+    bindings: Mutex<Option<Bindings<Route, Waiter>>>,
     /// Something changed that the task may have to act on.
     changed: Notify,
 }
@@ -36,13 +36,15 @@ pub(super) struct Lane {
 /// Who waits for a bind.
 #[derive(Debug)]
 pub(super) struct Waiter {
-    pub(super) subscriber: Subscriber,
-    pub(super) failed: Arc<AtomicBool>,
+    pub(super) seat: Arc<Seat>,
     pub(super) done: oneshot::Sender<Result<(), Fault>>,
 }
 
 impl Waiter {
     fn tell(self, outcome: Result<(), Fault>) {
+        if outcome.is_err() {
+            self.seat.leave();
+        }
         // Nobody listens when the session has gone meanwhile.
         drop(self.done.send(outcome));
     }
@@ -53,9 +55,9 @@ impl Lane {
         Self { bindings: Mutex::new(Some(Bindings::new(linger))), changed: Notify::new() }
     }
 
-    /// Says whether the pattern is bound already; if not, the waiter is told when it is.
-    pub(super) fn subscribe(&self, pattern: &Pattern, waiter: Waiter) -> bool {
-        let subscribed = self.bindings().as_mut().map(|it| it.subscribe(pattern, waiter));
+    /// Says whether the route is bound already; if not, the waiter is told when it is.
+    pub(super) fn subscribe(&self, route: &Route, waiter: Waiter) -> bool {
+        let subscribed = self.bindings().as_mut().map(|it| it.subscribe(route, waiter));
         match subscribed {
             Some(Subscribed::Now(_)) => true,
             Some(Subscribed::Later) => {
@@ -67,14 +69,14 @@ impl Lane {
         }
     }
 
-    pub(super) fn unsubscribe(&self, pattern: &Pattern) {
+    pub(super) fn unsubscribe(&self, route: &Route) {
         if let Some(bindings) = self.bindings().as_mut() {
-            bindings.unsubscribe(pattern, Instant::now());
+            bindings.unsubscribe(route, Instant::now());
         }
         self.changed.notify_one();
     }
 
-    async fn next_work(&self) -> Work {
+    async fn next_work(&self) -> Work<Route> {
         loop {
             let next_due = {
                 let mut bindings = self.bindings();
@@ -95,21 +97,25 @@ impl Lane {
         }
     }
 
-    fn bound(&self, pattern: &Pattern) -> Vec<Waiter> {
-        self.bindings().as_mut().map_or_else(Vec::new, |it| it.bound(pattern, Instant::now()))
+    fn end_linger(&self) -> Option<Route> {
+        self.bindings().as_mut().and_then(Bindings::end_linger)
     }
 
-    fn failed(&self, pattern: &Pattern) -> Vec<Waiter> {
-        self.bindings().as_mut().map_or_else(Vec::new, |it| it.failed(pattern))
+    fn bound(&self, route: &Route) -> Vec<Waiter> {
+        self.bindings().as_mut().map_or_else(Vec::new, |it| it.bound(route, Instant::now()))
     }
 
-    fn unbound(&self, pattern: &Pattern) {
+    fn failed(&self, route: &Route) -> Vec<Waiter> {
+        self.bindings().as_mut().map_or_else(Vec::new, |it| it.failed(route))
+    }
+
+    fn unbound(&self, route: &Route) {
         if let Some(bindings) = self.bindings().as_mut() {
-            bindings.unbound(pattern);
+            bindings.unbound(route);
         }
     }
 
-    fn bindings(&self) -> MutexGuard<'_, Option<Bindings<Waiter>>> {
+    fn bindings(&self) -> MutexGuard<'_, Option<Bindings<Route, Waiter>>> {
         self.bindings.lock().expect("the binding state machine does not panic")
     }
 }
@@ -125,51 +131,119 @@ impl Drop for End<'_> {
 }
 
 /// Binds and unbinds, one at a time.
-pub(super) async fn run(context: Arc<Context>, line: Line, shard: Arc<Shard>, lane: usize) {
-    let lane = &shard.lanes[lane];
+pub(super) async fn run(feeds: Feeds, number: usize) {
+    let lane = &feeds.0.lanes[number];
     let _end = End(lane);
-    let mut bench = Bench::new(context.clone(), line, u32::MAX);
-    let mut bound = Share::new(&context.metrics.feed_bindings);
+    let mut binder = Binder::new(&feeds, lane);
     loop {
         match lane.next_work().await {
-            Work::Bind(pattern) => match bind(&context, &mut bench, &shard, &pattern).await {
-                Ok(()) => {
-                    bound.change(1);
-                    lane.bound(&pattern).into_iter().for_each(|it| it.tell(Ok(())));
-                }
-                Err(fault) => {
-                    warn!(pattern = pattern.as_str(), %fault, "a topic was not bound");
-                    for waiter in lane.failed(&pattern) {
-                        shard.table.remove(&pattern, &waiter.subscriber);
-                        waiter.failed.store(true, Ordering::Relaxed);
-                        waiter.tell(Err(fault.clone()));
+            Work::Bind(route) => {
+                let (outcome, waiters) = match binder.bind(&route).await {
+                    Ok(()) => (Ok(()), lane.bound(&route)),
+                    Err(fault) => {
+                        let (exchange, key) = (route.exchange.name.as_str(), route.pattern.as_str());
+                        // The session is told, and its refusal counted; whoever asks for anything would fill the log.
+                        debug!(exchange, key, %fault, "not bound");
+                        (Err(fault), lane.failed(&route))
                     }
-                }
-            },
-            Work::Unbind(pattern) => {
-                // If it failed, messages go on arriving for which there is no subscriber; they are passed over.
-                if let Err(fault) = unbind(&context, &mut bench, &shard, &pattern).await {
-                    warn!(pattern = pattern.as_str(), %fault, "a topic was not unbound");
-                }
-                bound.change(-1);
-                lane.unbound(&pattern);
+                };
+                waiters.into_iter().for_each(|it| it.tell(outcome.clone()));
             }
+            Work::Unbind(route) => binder.unbind(&route).await,
         }
     }
 }
 
-/// Never `nowait`: the library would take the answer to another bind for it.
-async fn bind(context: &Context, bench: &mut Bench, shard: &Shard, pattern: &Pattern) -> Result<(), Fault> {
-    let (queue, exchange) = (shard.queue.clone(), context.topic_exchange.clone());
-    let key = properties::short("a topic", pattern.as_str())?;
-    let options = QueueBindOptions { nowait: false };
-    let bind = |it: Channel| async move { it.queue_bind(queue, exchange, key, options, FieldTable::default()).await };
-    bench.work(bind).await
+/// What a lane holds at RabbitMQ.
+struct Binder<'a> {
+    feeds: &'a Feeds,
+    lane: &'a Lane,
+    bench: Bench,
+    /// Of the routes that have one of their own.
+    queues: HashMap<Route, Queue>,
+    bound: Share,
 }
 
-async fn unbind(context: &Context, bench: &mut Bench, shard: &Shard, pattern: &Pattern) -> Result<(), Fault> {
-    let (queue, exchange) = (shard.queue.clone(), context.topic_exchange.clone());
-    let key = properties::short("a topic", pattern.as_str())?;
-    let unbind = |it: Channel| async move { it.queue_unbind(queue, exchange, key, FieldTable::default()).await };
-    bench.work(unbind).await
+impl<'a> Binder<'a> {
+    fn new(feeds: &'a Feeds, lane: &'a Lane) -> Self {
+        let Parts { context, line, .. } = &feeds.0.parts;
+        let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
+        Self { feeds, lane, bench, queues: HashMap::new(), bound: Share::new(&context.metrics.feed_bindings) }
+    }
+
+    async fn bind(&mut self, route: &Route) -> Result<(), Fault> {
+        let Parts { context, .. } = &self.feeds.0.parts;
+        let bound = match route.exchange.kind(context, &mut self.bench).await? {
+            Kind::QueuePerKey => self.bind_queue(route).await,
+            Kind::Topic => self.bind_pattern(route).await,
+        };
+        match &bound {
+            Ok(()) => self.bound.change(1),
+            // Somebody deleted it. It may come back as one of another kind.
+            Err(fault) if is_not_found(fault) => self.feeds.0.exchanges.forget(&route.exchange),
+            Err(_) => {}
+        }
+        bound
+    }
+
+    /// To the queue of its shard. Never `nowait`: the library would take the answer to another bind for it.
+    async fn bind_pattern(&mut self, route: &Route) -> Result<(), Fault> {
+        let queue = route.shard().queue(&self.feeds.0.parts).await?.name.clone();
+        let (exchange, key) = (route.exchange.name.clone(), short("a routing key", route.pattern.as_str())?);
+        let options = QueueBindOptions { nowait: false };
+        let bind =
+            |it: Channel| async move { it.queue_bind(queue, exchange, key, options, FieldTable::default()).await };
+        self.bench.work(bind).await
+    }
+
+    /// To a queue of its own.
+    async fn bind_queue(&mut self, route: &Route) -> Result<(), Fault> {
+        let Shared { parts, .. } = &*self.feeds.0;
+        let key = short("a routing key", route.pattern.as_str())?;
+        let room = self.room().await?;
+        let queue = Queue::open(parts).await?;
+        queue.bind(&parts.context, route.exchange.name.clone(), key).await?;
+        let (table, pattern) = (route.shard().table.clone(), route.pattern.clone());
+        let audience = Audience::OfKey { table, pattern, _room: room };
+        self.queues.insert(route.clone(), queue.start(parts, audience));
+        Ok(())
+    }
+
+    /// For the channel of one more queue. What only lingers makes room.
+    async fn room(&mut self) -> Result<OwnedSemaphorePermit, Fault> {
+        loop {
+            let full = match self.feeds.0.parts.room().await {
+                Ok(room) => return Ok(room),
+                Err(fault) => fault,
+            };
+            let route = self.lane.end_linger().ok_or(full)?;
+            self.unbind(&route).await;
+        }
+    }
+
+    /// If it fails, messages go on arriving for which there is no subscriber; they are passed over.
+    async fn unbind(&mut self, route: &Route) {
+        if let Some(queue) = self.queues.remove(route) {
+            queue.close(&self.feeds.0.parts.context).await;
+        } else if let Err(fault) = self.unbind_pattern(route).await {
+            let (exchange, key) = (route.exchange.name.as_str(), route.pattern.as_str());
+            warn!(exchange, key, %fault, "not unbound");
+        }
+        self.bound.change(-1);
+        self.lane.unbound(route);
+    }
+
+    async fn unbind_pattern(&mut self, route: &Route) -> Result<(), Fault> {
+        let queue = route.shard().queue(&self.feeds.0.parts).await?.name.clone();
+        let (exchange, key) = (route.exchange.name.clone(), short("a routing key", route.pattern.as_str())?);
+        let unbind = |it: Channel| async move { it.queue_unbind(queue, exchange, key, FieldTable::default()).await };
+        self.bench.work(unbind).await
+    }
+}
+
+fn is_not_found(fault: &Fault) -> bool {
+    match fault {
+        Fault::Amqp { name, .. } => *name == "not_found",
+        other => other.to_string().starts_with("NOT_FOUND"),
+    }
 }

@@ -1,119 +1,164 @@
-//! Feeds: a few queues that all topic subscriptions of this gateway share, so that RabbitMQ delivers a message once
-//! however many clients want it.
+//! Feeds: a few queues that all subscriptions of exchanges share, so that RabbitMQ delivers a message once however many
+//! clients want it.
 //!
-//! A pattern belongs to one shard (one queue, one consumer, one table of subscribers) and in it to one lane (one channel
-//! that binds), both by its hash. A message that matches patterns of several shards arrives once in each, and each
-//! table holds the patterns of its own shard alone, so every subscription gets it once.
+//! ```text
+//!   subscribe ──▶ Route (exchange, key) ──▶ Lane: one of a few channels that bind, by the route's hash
+//!                   │                         │ asks for the kind of the exchange, opens the queue, binds
+//!                   ▼                         ▼
+//!                 Table of a shard ◀──────── Queue of the shard (topic exchange), or of the route (any other)
+//! ```
+//!
+//! A pattern of a topic exchange belongs to one shard (a queue and a table of subscribers) by its hash. RabbitMQ delivers a
+//! message once to a queue even when several bindings match. What matches patterns of several shards arrives once in
+//! each, and each table holds the patterns of its own shard alone, so every subscription gets it once.
 
+mod backlog;
 mod bindings;
-mod consumer;
+mod exchange;
 mod lane;
+mod queue;
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lapin::types::ShortString;
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 
+use self::backlog::Queues;
+use self::exchange::{Exchanges, Route};
 use self::lane::{Lane, Waiter};
 use super::context::Context;
 use super::ids::Ids;
 use super::line::Line;
 use super::tasks::Tasks;
 use crate::broker::Pending;
-use crate::delivery::{Subscriber, Table};
+use crate::delivery::Subscriber;
 use crate::destination::Pattern;
 use crate::session::Fault;
 
-/// Binds in flight at a time, in each shard. One more costs a channel; RabbitMQ takes about 0.4 ms for a bind.
+/// Binds in flight at a time, each on a channel of its own. RabbitMQ is the slower side: 10,000 binds took 17 s with one
+/// lane, 15.5 s with two and with four, 14 s with eight on a machine that did other things, while what others waited for
+/// a confirm or a queue meanwhile grew with the lanes. More than one, because one may wait for an exchange.
 const LANES: usize = 4;
 
-#[derive(Debug)]
-pub(super) struct Feeds {
-    shards: Vec<Arc<Shard>>,
-}
+/// Channels of the connection that queues of one key leave to the others: lanes, and the queues of topic exchanges.
+const CHANNELS_KEPT: usize = 128;
 
-/// One queue at the broker, and who gets what arrives in it.
+/// Cloning it clones a handle.
+#[derive(Clone, Debug)]
+pub(super) struct Feeds(Arc<Shared>);
+
 #[derive(Debug)]
-struct Shard {
-    queue: ShortString,
-    table: Table,
+struct Shared {
+    parts: Parts,
+    exchanges: Exchanges,
     lanes: Vec<Lane>,
 }
 
-/// A topic subscription of a link.
+/// What a feed is made of.
+#[derive(Clone, Debug)]
+struct Parts {
+    context: Arc<Context>,
+    tasks: Tasks,
+    line: Line,
+    ids: Arc<Ids>,
+    queues: Queues,
+    /// Channels that queues of one key may have.
+    room: Arc<OnceCell<Arc<Semaphore>>>,
+}
+
+/// A subscription of a link. Nothing is delivered after it was dropped; what it needed stays bound for a while.
 #[derive(Debug)]
-pub(super) struct Subscription {
-    shard: Arc<Shard>,
-    lane: usize,
-    pattern: Pattern,
+pub(super) struct Subscription(Arc<Seat>);
+
+/// The place of a subscription in its table and its lane, until it leaves.
+#[derive(Debug)]
+struct Seat {
+    feeds: Feeds,
+    route: Route,
     subscriber: Subscriber,
-    /// Present while its bind is, or was, awaited.
-    failed: Option<Arc<AtomicBool>>,
+    has_left: AtomicBool,
 }
 
 impl Feeds {
-    /// Declares and consumes the queues. Nothing is bound yet.
-    pub(super) async fn start(
-        context: &Arc<Context>,
-        tasks: &Tasks,
-        line: &Line,
-        ids: &Arc<Ids>,
-    ) -> Result<Self, Fault> {
-        let mut shards = Vec::new();
-        for number in 0..context.settings.feed_shards.max(1) {
-            let queue = ids.feed_queue(number);
-            let lanes = (0..LANES).map(|_| Lane::new(context.settings.unbind_linger)).collect();
-            let shard = Arc::new(Shard { queue, table: Table::default(), lanes });
-            let consumer = consumer::open(context, line, &shard).await?;
-            tasks.spawn(consumer::run(context.clone(), consumer, shard.clone(), ids.clone(), tasks.ended().clone()));
-            for lane in 0..LANES {
-                tasks.spawn(lane::run(context.clone(), line.clone(), shard.clone(), lane));
-            }
-            shards.push(shard);
+    /// Nothing is opened yet at RabbitMQ.
+    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line, ids: &Arc<Ids>) -> Self {
+        let parts = Parts {
+            context: context.clone(),
+            tasks: tasks.clone(),
+            line: line.clone(),
+            ids: ids.clone(),
+            queues: Queues::default(),
+            room: Arc::default(),
+        };
+        let exchanges = Exchanges::new(context.settings.feed_shards);
+        let lanes = (0..LANES).map(|_| Lane::new(context.settings.unbind_linger)).collect();
+        let feeds = Self(Arc::new(Shared { parts: parts.clone(), exchanges, lanes }));
+        for lane in 0..LANES {
+            tasks.spawn(lane::run(feeds.clone(), lane));
         }
-        Ok(Self { shards })
+        tasks.spawn(backlog::run(parts));
+        feeds
     }
 
-    /// What is published to `exchange` under a key that `pattern` matches. The pending resolves once it is bound.
+    /// What `exchange` routes to a queue that is bound with `pattern` as the key. The pending resolves once it is bound.
     pub(super) fn subscribe(
         &self,
         exchange: &ShortString,
         pattern: Pattern,
         subscriber: Subscriber,
     ) -> (Subscription, Pending) {
-        let _ = exchange;
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&pattern) as usize;
-        let shard = &self.shards[hash % self.shards.len()];
-        let lane = hash / self.shards.len() % LANES;
+        let route = Route { exchange: self.0.exchanges.get(exchange), pattern };
+        let seat = Arc::new(Seat { feeds: self.clone(), route, subscriber, has_left: AtomicBool::new(false) });
         // Before the bind, so that nothing published after it is missed.
-        shard.table.insert(&pattern, subscriber.clone());
+        seat.route.shard().table.insert(&seat.route.pattern, seat.subscriber.clone());
         let (done, answer) = oneshot::channel();
-        let failed = Arc::new(AtomicBool::new(false));
-        let waiter = Waiter { subscriber: subscriber.clone(), failed: failed.clone(), done };
-        let mut held = Subscription { shard: shard.clone(), lane, pattern, subscriber, failed: None };
-        let pending = if shard.lanes[lane].subscribe(&held.pattern, waiter) {
-            Pending::ready(Ok(()))
-        } else {
-            held.failed = Some(failed);
-            Pending::Waiting(answer)
-        };
-        (held, pending)
+        let is_bound = seat.lane().subscribe(&seat.route, Waiter { seat: seat.clone(), done });
+        let pending = if is_bound { Pending::ready(Ok(())) } else { Pending::Waiting(answer) };
+        (Subscription(seat), pending)
     }
 }
 
 impl Subscription {
-    /// Whether the broker did not bind it: the session was told, and nothing will be delivered.
+    /// Whether RabbitMQ did not bind it: the session was told, and nothing will be delivered.
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.as_ref().is_some_and(|it| it.load(Ordering::Relaxed))
+        self.0.has_left.load(Ordering::Relaxed)
     }
 }
 
-/// Nothing is delivered after this. The pattern stays bound for a while.
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.shard.table.remove(&self.pattern, &self.subscriber);
-        self.shard.lanes[self.lane].unsubscribe(&self.pattern);
+        self.0.leave();
+    }
+}
+
+impl Seat {
+    /// Once: either the subscription has ended, or it failed.
+    fn leave(&self) {
+        if !self.has_left.swap(true, Ordering::Relaxed) {
+            self.route.shard().table.remove(&self.route.pattern, &self.subscriber);
+            self.lane().unsubscribe(&self.route);
+        }
+    }
+
+    fn lane(&self) -> &Lane {
+        let lanes = &self.feeds.0.lanes;
+        &lanes[self.route.lane(lanes.len())]
+    }
+}
+
+impl Parts {
+    /// The right to a channel for the queue of one key.
+    async fn room(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let room = self.room.get_or_try_init(async || {
+            self.line.open().await.map_err(|error| error.fault(&self.context))?;
+            let channels = usize::from(self.line.channel_max().unwrap_or(u16::MAX));
+            Ok(Arc::new(Semaphore::new(channels - CHANNELS_KEPT.min(channels / 2))))
+        });
+        room.await?.clone().try_acquire_owned().map_err(|_| {
+            let text = "RabbitMQ allows no more channels on the connection for feeds, and each key of an exchange that is \
+                        not a topic exchange needs one (channel_max of RabbitMQ)";
+            Fault::Refused(text.to_owned())
+        })
     }
 }

@@ -4,8 +4,10 @@ use super::*;
 
 const LINGER: Duration = Duration::from_secs(30);
 
+const ROUTE: usize = 7;
+
 struct Case {
-    bindings: Bindings<u32>,
+    bindings: Bindings<usize, u32>,
     now: Instant,
 }
 
@@ -15,18 +17,18 @@ impl Case {
     }
 
     fn subscribe(&mut self, waiter: u32) -> Subscribed<u32> {
-        self.bindings.subscribe(&pattern(), waiter)
+        self.bindings.subscribe(&ROUTE, waiter)
     }
 
     fn unsubscribe(&mut self) {
-        self.bindings.unsubscribe(&pattern(), self.now);
+        self.bindings.unsubscribe(&ROUTE, self.now);
     }
 
     fn bound(&mut self) -> Vec<u32> {
-        self.bindings.bound(&pattern(), self.now)
+        self.bindings.bound(&ROUTE, self.now)
     }
 
-    fn work(&mut self) -> Vec<Work> {
+    fn work(&mut self) -> Vec<Work<usize>> {
         std::iter::from_fn(|| self.bindings.next_work(self.now)).collect()
     }
 
@@ -49,20 +51,19 @@ impl Case {
     }
 
     fn knows_nothing(&self) -> bool {
-        self.bindings.entries.is_empty() && self.bindings.due.is_empty() && self.bindings.work.is_empty()
+        self.bindings.entries.is_empty()
+            && self.bindings.due.is_empty()
+            && self.bindings.binds.is_empty()
+            && self.bindings.unbinds.is_empty()
     }
 }
 
-fn pattern() -> Pattern {
-    Pattern::new("a.*")
+fn bind() -> Work<usize> {
+    Work::Bind(ROUTE)
 }
 
-fn bind() -> Work {
-    Work::Bind(pattern())
-}
-
-fn unbind() -> Work {
-    Work::Unbind(pattern())
+fn unbind() -> Work<usize> {
+    Work::Unbind(ROUTE)
 }
 
 #[test]
@@ -89,12 +90,12 @@ fn the_last_unsubscribe_unbinds_after_the_linger_and_not_before() {
     assert_eq!(case.work(), []);
     case.now += Duration::from_millis(1);
     assert_eq!(case.work(), [unbind()]);
-    case.bindings.unbound(&pattern());
+    case.bindings.unbound(&ROUTE);
     assert!(case.knows_nothing());
 }
 
 #[test]
-fn who_comes_during_the_linger_finds_the_pattern_bound_and_the_linger_begins_anew() {
+fn who_comes_during_the_linger_finds_the_route_bound_and_the_linger_begins_anew() {
     let mut case = Case::with_one_bound();
     case.unsubscribe();
     case.now += LINGER / 2;
@@ -111,7 +112,7 @@ fn who_comes_while_the_unbind_is_in_flight_waits_for_a_bind_after_it() {
     let mut case = Case::unbinding();
     assert_eq!(case.subscribe(2), Subscribed::Later);
     assert_eq!(case.work(), []);
-    case.bindings.unbound(&pattern());
+    case.bindings.unbound(&ROUTE);
     assert_eq!(case.work(), [bind()]);
     assert_eq!(case.bound(), [2]);
     assert_eq!(case.subscribe(3), Subscribed::Now(3));
@@ -122,7 +123,7 @@ fn who_comes_and_goes_while_the_unbind_is_in_flight_leaves_nothing_behind() {
     let mut case = Case::unbinding();
     assert_eq!(case.subscribe(2), Subscribed::Later);
     case.unsubscribe();
-    case.bindings.unbound(&pattern());
+    case.bindings.unbound(&ROUTE);
     assert!(case.knows_nothing());
 }
 
@@ -142,7 +143,7 @@ fn a_failed_bind_is_told_to_all_who_wait_and_tried_again_for_the_next() {
     assert_eq!(case.subscribe(1), Subscribed::Later);
     assert_eq!(case.subscribe(2), Subscribed::Later);
     assert_eq!(case.work(), [bind()]);
-    assert_eq!(case.bindings.failed(&pattern()), [1, 2]);
+    assert_eq!(case.bindings.failed(&ROUTE), [1, 2]);
     assert_eq!(case.work(), []);
     assert_eq!(case.subscribe(3), Subscribed::Later);
     assert_eq!(case.work(), [bind()]);
@@ -160,7 +161,7 @@ fn a_failed_bind_is_forgotten_with_its_last_subscriber() {
     let mut case = Case::new();
     assert_eq!(case.subscribe(1), Subscribed::Later);
     assert_eq!(case.work(), [bind()]);
-    assert_eq!(case.bindings.failed(&pattern()), [1]);
+    assert_eq!(case.bindings.failed(&ROUTE), [1]);
     case.unsubscribe();
     assert!(case.knows_nothing());
 }
@@ -168,15 +169,64 @@ fn a_failed_bind_is_forgotten_with_its_last_subscriber() {
 #[test]
 fn more_than_may_linger_are_unbound_at_once_the_oldest_first() {
     let mut case = Case::new();
-    let patterns: Vec<_> = (0..LINGERING_MAX + 2).map(|it| Pattern::new(&it.to_string())).collect();
-    for (waiter, pattern) in (0..).zip(&patterns) {
-        case.bindings.subscribe(pattern, waiter);
-        case.bindings.bound(pattern, case.now);
+    for route in 0..LINGERING_MAX + 2 {
+        case.bindings.subscribe(&route, 0);
+        case.work();
+        case.bindings.bound(&route, case.now);
     }
-    case.work();
-    for pattern in &patterns {
-        case.bindings.unsubscribe(pattern, case.now);
-        case.now += Duration::from_millis(1);
+    for route in 0..LINGERING_MAX + 2 {
+        case.bindings.unsubscribe(&route, case.now);
     }
-    assert_eq!(case.work(), [Work::Unbind(Pattern::new("0")), Work::Unbind(Pattern::new("1"))]);
+    assert_eq!(case.work(), [Work::Unbind(0), Work::Unbind(1)]);
+}
+
+#[test]
+fn the_newest_and_the_oldest_bind_and_what_has_to_be_unbound_take_turns() {
+    let mut case = Case::new();
+    for route in 1..=2 {
+        case.bindings.subscribe(&route, 0);
+        case.work();
+        case.bindings.bound(&route, case.now);
+        case.bindings.unsubscribe(&route, case.now);
+    }
+    case.now += LINGER;
+    for route in 11..=15 {
+        case.bindings.subscribe(&route, 0);
+    }
+    case.bindings.turn = Turn::NewestBind;
+    let work = case.work();
+    let [b15, b11, u1, b14, b12, u2, b13] = &work[..] else { panic!("{work:?}") };
+    assert_eq!([b15, b11, b14, b12, b13], [15, 11, 14, 12, 13].map(Work::Bind).each_ref());
+    assert_eq!([u1, u2], [1, 2].map(Work::Unbind).each_ref());
+}
+
+#[test]
+fn a_bind_whose_subscribers_have_gone_while_it_waited_is_not_made() {
+    let mut case = Case::new();
+    assert_eq!(case.subscribe(1), Subscribed::Later);
+    case.unsubscribe();
+    assert_eq!(case.work(), []);
+    assert!(case.knows_nothing());
+}
+
+#[test]
+fn who_comes_again_while_the_bind_still_waits_makes_no_second_one() {
+    let mut case = Case::new();
+    assert_eq!(case.subscribe(1), Subscribed::Later);
+    case.unsubscribe();
+    assert_eq!(case.subscribe(2), Subscribed::Later);
+    assert_eq!(case.work(), [bind()]);
+    assert_eq!(case.bound(), [1, 2]);
+}
+
+#[test]
+fn a_linger_that_ends_early_is_an_unbind_like_any_other() {
+    let mut case = Case::with_one_bound();
+    assert_eq!(case.bindings.end_linger(), None);
+    case.unsubscribe();
+    assert_eq!(case.bindings.end_linger(), Some(ROUTE));
+    assert_eq!(case.subscribe(2), Subscribed::Later);
+    assert_eq!(case.work(), []);
+    case.bindings.unbound(&ROUTE);
+    assert_eq!(case.work(), [bind()]);
 }

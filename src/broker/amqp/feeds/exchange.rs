@@ -1,0 +1,184 @@
+//! The exchanges that somebody is subscribed to, and what each of them needs: its kind, and its shards.
+//!
+//! An exchange is in here as long as something is subscribed, bound or lingering. For one that RabbitMQ does not have,
+//! nothing stays behind.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use lapin::options::ExchangeDeclareOptions;
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, ExchangeKind};
+use tokio::sync::OnceCell;
+
+use super::Parts;
+use super::queue::{Audience, Queue};
+use crate::broker::amqp::bench::Bench;
+use crate::broker::amqp::context::Context;
+use crate::delivery::Table;
+use crate::destination::Pattern;
+use crate::session::Fault;
+
+/// Cloning it clones a handle.
+#[derive(Clone, Debug)]
+pub(super) struct Exchanges {
+    by_name: Arc<Mutex<HashMap<ShortString, Weak<Exchange>>>>,
+    shards: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) name: ShortString,
+    kind: OnceCell<Kind>,
+    shards: Box<[Shard]>,
+    home: Exchanges,
+}
+
+/// How its subscriptions are served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// By a queue for each binding key: what arrives there is for all of them, however the exchange routes. That is right
+    /// for every kind of exchange, and takes a channel each.
+    QueuePerKey,
+    /// By a few queues with all their patterns: here it is known what matches.
+    Topic,
+}
+
+/// Some of the patterns of an exchange, and the queue that those of a topic exchange share.
+#[derive(Debug)]
+pub(super) struct Shard {
+    pub(super) table: Arc<Table>,
+    queue: OnceCell<Queue>,
+}
+
+/// What is bound: a key at an exchange.
+#[derive(Clone, Debug)]
+pub(super) struct Route {
+    pub(super) exchange: Arc<Exchange>,
+    pub(super) pattern: Pattern,
+}
+
+impl Exchanges {
+    pub(super) fn new(shards: usize) -> Self {
+        Self { by_name: Arc::default(), shards: shards.max(1) }
+    }
+
+    pub(super) fn get(&self, name: &ShortString) -> Arc<Exchange> {
+        let mut by_name = self.by_name();
+        if let Some(exchange) = by_name.get(name).and_then(Weak::upgrade) {
+            return exchange;
+        }
+        let shards = (0..self.shards).map(|_| Shard { table: Arc::default(), queue: OnceCell::new() }).collect();
+        let exchange = Arc::new(Exchange { name: name.clone(), kind: OnceCell::new(), shards, home: self.clone() });
+        by_name.insert(name.clone(), Arc::downgrade(&exchange));
+        exchange
+    }
+
+    /// From now on the name means another one, which will be asked for anew.
+    pub(super) fn forget(&self, exchange: &Exchange) {
+        let mut by_name = self.by_name();
+        if by_name.get(&exchange.name).is_some_and(|it| ptr::eq(it.as_ptr(), exchange)) {
+            by_name.remove(&exchange.name);
+        }
+    }
+
+    fn by_name(&self) -> MutexGuard<'_, HashMap<ShortString, Weak<Exchange>>> {
+        self.by_name.lock().expect("no panic while held")
+    }
+}
+
+impl Exchange {
+    /// What RabbitMQ has under that name: asked once. It has no way to ask for the type of an exchange, so that is read
+    /// from its words when it refuses to take the exchange for one of another type. It creates nothing then.
+    pub(super) async fn kind(&self, context: &Context, bench: &mut Bench) -> Result<Kind, Fault> {
+        let ask = async || {
+            if let Some(kind) = known_kind(context, self.name.as_str()) {
+                return Ok(kind);
+            }
+            bench.work(|it| declare(it, self.name.clone(), true)).await?;
+            match bench.work(|it| declare(it, self.name.clone(), false)).await {
+                Err(fault @ (Fault::TimedOut(_) | Fault::Unavailable)) => Err(fault),
+                Err(fault) if fault.to_string().ends_with("received 'headers' but current is 'topic'") => {
+                    Ok(Kind::Topic)
+                }
+                // Also when the account may not configure the exchange, or the answer was too long and is cut off.
+                Ok(()) | Err(_) => Ok(Kind::QueuePerKey),
+            }
+        };
+        self.kind.get_or_try_init(ask).await.copied()
+    }
+
+    pub(super) fn shard(&self, pattern: &Pattern) -> &Shard {
+        &self.shards[hash(pattern) % self.shards.len()]
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        self.home.forget(self);
+    }
+}
+
+impl Shard {
+    /// Opened when it is first needed.
+    pub(super) async fn queue(&self, parts: &Parts) -> Result<&Queue, Fault> {
+        let open = async || {
+            let opened = Queue::open(parts).await?;
+            Ok(opened.start(parts, Audience::Matching(self.table.clone())))
+        };
+        self.queue.get_or_try_init(open).await
+    }
+}
+
+impl Route {
+    pub(super) fn shard(&self) -> &Shard {
+        self.exchange.shard(&self.pattern)
+    }
+
+    /// One of so many. It does not depend on the shard.
+    pub(super) fn lane(&self, lanes: usize) -> usize {
+        hash((self.exchange.name.as_str(), &self.pattern)) % lanes
+    }
+}
+
+/// The same pattern of the same exchange; one that was forgotten is another one than its successor.
+impl PartialEq for Route {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.exchange, &other.exchange) && self.pattern == other.pattern
+    }
+}
+
+impl Eq for Route {}
+
+impl Hash for Route {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.exchange).hash(state);
+        self.pattern.hash(state);
+    }
+}
+
+fn known_kind(context: &Context, name: &str) -> Option<Kind> {
+    if name == context.topic_exchange.as_str() {
+        return Some(Kind::Topic);
+    }
+    match name {
+        "amq.topic" => Some(Kind::Topic),
+        "amq.direct" | "amq.fanout" | "amq.headers" | "amq.match" => Some(Kind::QueuePerKey),
+        _ => None,
+    }
+}
+
+/// As something that hardly anybody declares, and that would not outlive its first binding.
+async fn declare(channel: Channel, name: ShortString, passive: bool) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions { passive, durable: false, auto_delete: true, internal: false, nowait: false };
+    channel.exchange_declare(name, ExchangeKind::Headers, options, FieldTable::default()).await
+}
+
+fn hash(value: impl Hash) -> usize {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value) as usize
+}
+
+#[cfg(test)]
+mod tests;
