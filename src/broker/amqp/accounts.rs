@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -36,7 +37,7 @@ pub(super) struct Accounts {
     pub(super) settings: Arc<Settings>,
     pub(super) metrics: Metrics,
     pub(super) lifecycle: Lifecycle,
-    /// Each with its number of sessions bounded by those of the gateway.
+    /// Those that are connected, and those that wait for it, which are no more than the sessions that ask.
     known: Mutex<HashMap<Account, Arc<Known>>>,
     /// Of those that are connected, or about to be.
     room: Arc<Semaphore>,
@@ -109,32 +110,37 @@ impl Accounts {
 
     /// The state of an account, which is connected or checked now if it has to be.
     fn ask(self: &Arc<Self>, account: Account) -> watch::Receiver<State> {
-        match self.known().entry(account) {
-            Entry::Occupied(entry) => {
-                let known = entry.get();
-                let state = known.state.subscribe();
-                let interval = self.settings.account_check_interval;
-                let is_due =
-                    |it: &State| matches!(it, State::Connected { checked, .. } if checked.elapsed() > interval);
-                if is_due(&state.borrow()) {
-                    known.due.notify_one();
-                    known.state.send_replace(State::Asking);
-                }
-                state
-            }
+        let (state, place) = match self.known().entry(account) {
+            Entry::Occupied(entry) => (entry.get().ask(self.settings.account_check_interval), None),
             Entry::Vacant(entry) => {
                 let (state, receiver) = watch::channel(State::Asking);
                 let known = Arc::new(Known { state, due: Notify::new() });
                 let place = Place { accounts: self.clone(), account: entry.key().clone(), known: known.clone() };
                 entry.insert(known);
-                self.lifecycle.spawn_background(place.keep());
-                receiver
+                (receiver, Some(place))
             }
+        };
+        // Not while the lock is held, which it takes when it ends: at once, if the runtime is going down.
+        if let Some(place) = place {
+            self.lifecycle.spawn_background(place.keep());
         }
+        state
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Account, Arc<Known>>> {
         self.known.lock().expect("no panic while held")
+    }
+}
+
+impl Known {
+    /// Has it checked first, if the last time is longer ago than that.
+    fn ask(&self, check_interval: Duration) -> watch::Receiver<State> {
+        let state = self.state.subscribe();
+        let is_due = |it: &State| matches!(it, State::Connected { checked, .. } if checked.elapsed() > check_interval);
+        if self.state.send_if_modified(|it| is_due(it).then(|| *it = State::Asking).is_some()) {
+            self.due.notify_one();
+        }
+        state
     }
 }
 

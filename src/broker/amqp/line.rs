@@ -1,11 +1,12 @@
 //! One connection of a generation, opened when it is first needed. Cloning it clones a handle.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared, WeakShared};
 use lapin::{Channel, Connection};
+use tokio::time::Instant;
 
 use super::connection::{ConnectError, Role, close, connect, watch};
 use super::context::Context;
@@ -22,6 +23,8 @@ struct Inner {
     connection: OnceLock<Arc<Connection>>,
     /// Gone with the last who waits for it.
     attempt: Mutex<Option<WeakShared<Attempt>>>,
+    /// Why there was no connection, and when. Clients ask for one as often as they send.
+    failure: Mutex<Option<(ConnectError, Instant)>>,
 }
 
 type Attempt = BoxFuture<'static, Result<Arc<Connection>, ConnectError>>;
@@ -29,11 +32,12 @@ type Attempt = BoxFuture<'static, Result<Arc<Connection>, ConnectError>>;
 impl Line {
     pub(super) fn new(context: &Arc<Context>, tasks: &Tasks, role: Role) -> Self {
         let (context, tasks) = (context.clone(), tasks.clone());
-        Self(Arc::new(Inner { context, tasks, role, connection: OnceLock::new(), attempt: Mutex::default() }))
+        let (attempt, failure) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { context, tasks, role, connection: OnceLock::new(), attempt, failure }))
     }
 
-    /// Connects, unless that has been done. Who asks meanwhile shares the attempt, and its outcome. A connection that is
-    /// lost later ends its generation.
+    /// Connects, unless that has been done. Who asks meanwhile shares the attempt, and its outcome; who asks shortly after
+    /// it failed, that. A connection that is lost later ends its generation.
     pub(super) async fn open(&self) -> Result<Arc<Connection>, ConnectError> {
         match self.0.connection.get() {
             Some(connection) => Ok(connection.clone()),
@@ -53,14 +57,25 @@ impl Line {
 
     async fn connect(self) -> Result<Arc<Connection>, ConnectError> {
         let Inner { context, tasks, role, connection, .. } = &*self.0;
-        // The attempt before this one may have succeeded since its outcome was looked for.
+        // The attempt before this one may have ended since its outcome was looked for.
         if let Some(connection) = connection.get() {
             return Ok(connection.clone());
         }
+        if let Some((error, at)) = &*self.failure()
+            && at.elapsed() < context.settings.reconnect_delay_min
+        {
+            return Err(error.clone());
+        }
         let connected = tasks.ended().run_until_cancelled(connect(context, *role)).await;
-        let connected = Arc::new(connected.unwrap_or(Err(Fault::Unavailable.into()))?);
+        let connected = connected.unwrap_or(Err(Fault::Unavailable.into()));
+        *self.failure() = connected.as_ref().err().map(|error| (error.clone(), Instant::now()));
+        let connected = Arc::new(connected?);
         tasks.spawn(watch(context.clone(), connected.clone(), *role, tasks.ended().clone()));
         Ok(connection.get_or_init(|| connected).clone())
+    }
+
+    fn failure(&self) -> MutexGuard<'_, Option<(ConnectError, Instant)>> {
+        self.0.failure.lock().expect("no panic while held")
     }
 
     /// A new channel, on a connection that is opened if it is not there yet.
@@ -112,32 +127,44 @@ mod tests {
     use crate::telemetry::Registry;
 
     /// A line to somebody who accepts and says nothing.
-    async fn line(connect_timeout: Duration) -> (Line, Lifecycle, TcpListener) {
+    async fn line(settings: Settings) -> (Line, Lifecycle, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let settings = Arc::new(Settings { urls: vec![url], connect_timeout, ..Settings::default() });
+        let settings = Arc::new(Settings { urls: vec![url], ..settings });
         let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
         let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
         (Line::new(&context, &Tasks::new(lifecycle.clone()), Role::Publish), lifecycle, listener)
     }
 
-    #[tokio::test]
-    async fn all_who_ask_at_a_time_share_one_attempt_and_its_outcome() {
-        let time = Duration::from_millis(100);
-        let (line, _lifecycle, listener) = line(time).await;
-        for attempts in 1..=2 {
-            for outcome in futures::future::join_all((0..5).map(|_| line.open())).await {
-                assert!(matches!(&outcome, Err(ConnectError::TimedOut(it)) if *it == time), "{outcome:?}");
-            }
-            let accepted = std::iter::from_fn(|| listener.accept().now_or_never()).count();
-            assert_eq!(accepted, 1, "attempt {attempts}");
+    /// Five who ask at a time, and how many connections that makes.
+    async fn ask(line: &Line, listener: &TcpListener) -> usize {
+        for outcome in futures::future::join_all((0..5).map(|_| line.open())).await {
+            assert!(matches!(&outcome, Err(ConnectError::TimedOut(_))), "{outcome:?}");
         }
         assert!(!line.is_connected());
+        std::iter::from_fn(|| listener.accept().now_or_never()).count()
+    }
+
+    const SHORT: Duration = Duration::from_millis(100);
+
+    #[tokio::test]
+    async fn all_who_ask_at_a_time_share_one_attempt_and_its_outcome() {
+        let settings = Settings { connect_timeout: SHORT, reconnect_delay_min: Duration::ZERO, ..Settings::default() };
+        let (line, _lifecycle, listener) = line(settings).await;
+        assert_eq!([ask(&line, &listener).await, ask(&line, &listener).await], [1, 1]);
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_there_is_a_pause() {
+        let (connect_timeout, reconnect_delay_min) = (SHORT, Duration::from_secs(60));
+        let settings = Settings { connect_timeout, reconnect_delay_min, ..Settings::default() };
+        let (line, _lifecycle, listener) = line(settings).await;
+        assert_eq!([ask(&line, &listener).await, ask(&line, &listener).await], [1, 0]);
     }
 
     #[tokio::test]
     async fn an_attempt_ends_when_the_process_stops() {
-        let (line, lifecycle, _listener) = line(Duration::from_secs(60)).await;
+        let (line, lifecycle, _listener) = line(Settings::default()).await;
         let (outcome, ()) = tokio::join!(line.open(), async { lifecycle.stop() });
         assert!(matches!(outcome, Err(ConnectError::Fault(Fault::Unavailable))), "{outcome:?}");
     }
