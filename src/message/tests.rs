@@ -35,16 +35,6 @@ fn only_version_1_2_has_an_ack_header_and_only_when_an_ack_is_awaited() {
 }
 
 #[test]
-fn a_publisher_can_not_speak_for_the_gateway() {
-    let forged = ["ack", "destination", "message-id", "redelivered", "subscription", "content-length", "kept"];
-    let headers = forged.iter().map(|name| (*name, "forged")).collect();
-    let message = Message::new("m-1", "/topic/a", headers, Bytes::new());
-    let expected =
-        "MESSAGE\nsubscription:s\ndestination:/topic/a\nmessage-id:m-1\nredelivered:false\nkept:forged\n\n\0";
-    check(&message.shared_frame(Version::V1_2, "s"), expected);
-}
-
-#[test]
 fn the_same_subscription_id_and_version_share_their_bytes() {
     let message = message();
     let first = message.shared_frame(Version::V1_2, "sub-0");

@@ -1,11 +1,11 @@
 //! One connection to RabbitMQ: how it is opened, and how its end is noticed.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
 use lapin::{Connection, ConnectionProperties, Event};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -86,7 +86,13 @@ pub(super) async fn connect(context: &Context, role: Role) -> Result<Connection,
 }
 
 /// Returns when the connection has ended; says meanwhile when RabbitMQ blocks it.
-pub(super) async fn watch(context: Arc<Context>, connection: Arc<Connection>, role: Role, lost: CancellationToken) {
+pub(super) async fn watch(
+    context: Arc<Context>,
+    connection: Arc<Connection>,
+    role: Role,
+    lost: CancellationToken,
+    unblocked: Arc<Mutex<Option<Instant>>>,
+) {
     let _counted = Counted::new(context.metrics.connections(role));
     let mut events = connection.events_listener();
     let mut check = interval(CHECK_INTERVAL);
@@ -101,6 +107,7 @@ pub(super) async fn watch(context: Arc<Context>, connection: Arc<Connection>, ro
                     warn!(connection = role.as_str(), reason, "RabbitMQ takes no publishes; they wait");
                 }
                 Event::ConnectionUnblocked => {
+                    *unblocked.lock().expect("no panic while held") = Some(Instant::now());
                     context.metrics.blocked.set(0);
                     info!(connection = role.as_str(), "RabbitMQ takes publishes again");
                 }

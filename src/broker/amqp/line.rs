@@ -1,15 +1,15 @@
 //! One connection of a generation, opened when it is first needed. Cloning it clones a handle.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use lapin::{Channel, Connection};
 use tokio::sync::OnceCell;
-use tokio::time::timeout;
-use tracing::debug;
+use tokio::time::{Instant, timeout};
+use tracing::{debug, error};
 
 use super::connection::{ConnectError, Role, connect, watch};
-use super::context::Context;
+use super::context::{Context, no_channel};
 use super::tasks::Tasks;
 use crate::session::Fault;
 
@@ -25,21 +25,24 @@ struct Inner {
     tasks: Tasks,
     role: Role,
     connection: OnceCell<Arc<Connection>>,
+    /// When RabbitMQ last ceased to block the connection.
+    unblocked: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Line {
     pub(super) fn new(context: &Arc<Context>, tasks: &Tasks, role: Role) -> Self {
         let (context, tasks) = (context.clone(), tasks.clone());
-        Self(Arc::new(Inner { context, tasks, role, connection: OnceCell::new() }))
+        Self(Arc::new(Inner { context, tasks, role, connection: OnceCell::new(), unblocked: Arc::default() }))
     }
 
     /// Connects, unless that has been done. A connection that is lost later ends its generation.
     pub(super) async fn open(&self) -> Result<&Arc<Connection>, ConnectError> {
-        let Inner { context, tasks, role, connection } = &*self.0;
+        let Inner { context, tasks, role, connection, unblocked } = &*self.0;
         connection
             .get_or_try_init(async || {
                 let connection = Arc::new(connect(context, *role).await?);
-                tasks.spawn(watch(context.clone(), connection.clone(), *role, tasks.ended().clone()));
+                let (lost, unblocked) = (tasks.ended().clone(), unblocked.clone());
+                tasks.spawn(watch(context.clone(), connection.clone(), *role, lost, unblocked));
                 Ok(connection)
             })
             .await
@@ -47,9 +50,25 @@ impl Line {
 
     /// A new channel, on a connection that is opened if it is not there yet.
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
-        let context = &self.0.context;
+        let Inner { context, tasks, role, .. } = &*self.0;
         let connection = self.open().await.map_err(|error| error.fault(context))?;
-        context.answer(connection.create_channel()).await
+        let opened = async {
+            loop {
+                match connection.create_channel().await {
+                    // The library refuses the number of a channel that RabbitMQ has closed, for what it was closed for:
+                    // the next number may be a good one.
+                    Err(error) if error.is_amqp_soft_error() => {}
+                    outcome => return outcome,
+                }
+            }
+        };
+        let outcome = context.answer(opened).await;
+        // There are few channels for publishing, but each one that RabbitMQ closed has used up a number.
+        if matches!(role, Role::Publish) && outcome.as_ref().is_err_and(|it| *it == no_channel()) {
+            error!("the connection for publishing has no channel numbers left; connecting anew");
+            tasks.ended().cancel();
+        }
+        outcome
     }
 
     /// Whether the connection is there, and can be used.
@@ -57,9 +76,12 @@ impl Line {
         self.0.connection.get().is_some_and(|it| it.status().connected())
     }
 
-    /// Whether RabbitMQ reads nothing from the connection for now.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.0.connection.get().is_some_and(|it| it.status().blocked())
+    /// Until when RabbitMQ has read nothing from the connection: now, while it does not; none if it always has.
+    pub(super) fn blocked_until(&self) -> Option<Instant> {
+        if self.0.connection.get().is_some_and(|it| it.status().blocked()) {
+            return Some(Instant::now());
+        }
+        *self.0.unblocked.lock().expect("no panic while held")
     }
 
     /// What RabbitMQ granted; none before the connection is open.

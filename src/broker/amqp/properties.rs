@@ -6,7 +6,9 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+use super::context::Account;
 use crate::destination::Destination;
+use crate::message::is_own_header;
 use crate::session::Fault;
 use crate::stomp::Headers;
 
@@ -16,10 +18,10 @@ const PROPERTY_BYTES_MAX: usize = 30 * 1024;
 /// What RabbitMQ takes as an expiration, in milliseconds.
 const EXPIRATION_MAX: u64 = u32::MAX as u64;
 
-/// Headers of a MESSAGE that the gateway writes itself. Whatever a publisher put there does not reach the client.
-const OWN: [&str; 6] = ["ack", "content-length", "destination", "message-id", "redelivered", "subscription"];
+/// Where RabbitMQ itself answers, on the channel of the request: not for channels that sessions share.
+const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
-pub(super) fn to_amqp(headers: &Headers) -> Result<BasicProperties, Fault> {
+pub(super) fn to_amqp(headers: &Headers, account: &Account) -> Result<BasicProperties, Fault> {
     // Each entry of the table costs a few bytes more than its text.
     if headers.size() + 8 * headers.len() > PROPERTY_BYTES_MAX {
         return Err(refused(format!("The headers of a message for RabbitMQ hold at most {PROPERTY_BYTES_MAX} bytes")));
@@ -41,12 +43,7 @@ pub(super) fn to_amqp(headers: &Headers) -> Result<BasicProperties, Fault> {
             "timestamp" => properties.with_timestamp(number(name, value)?),
             "type" => properties.with_type(short(name, value)?),
             "BCC" | "CC" => return Err(refused(format!("RabbitMQ takes no text in the header '{name}'"))),
-            "user-id" => {
-                return Err(refused(
-                    "'user-id' can't be sent: RabbitMQ takes only the name of the account, which all sessions share"
-                        .to_owned(),
-                ));
-            }
+            "user-id" => properties.with_user_id(user_id(value, account)?),
             _ => {
                 let name = short("name of a header", name)?;
                 if !table.contains_key(name.as_str()) {
@@ -62,7 +59,7 @@ pub(super) fn to_amqp(headers: &Headers) -> Result<BasicProperties, Fault> {
 pub(super) fn from_amqp(properties: &BasicProperties) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in properties.headers().iter().flatten() {
-        if OWN.contains(&name.as_str()) {
+        if is_own_header(name.as_str()) {
             continue;
         }
         match value {
@@ -124,8 +121,25 @@ fn expiration(value: &str) -> Result<ShortString, Fault> {
     short("expiration", value)
 }
 
+/// RabbitMQ takes only the name of the account, which says nothing of a client when all share one.
+fn user_id(value: &str, account: &Account) -> Result<ShortString, Fault> {
+    match account {
+        Account::Client { login, .. } if **login == *value => short("user-id", value),
+        Account::Client { login, .. } => {
+            Err(refused(format!("user-id must be '{login}', who is logged in, not '{value}'")))
+        }
+        Account::Gateway => {
+            let text = "'user-id' can't be sent: RabbitMQ takes only the name of the account, which all sessions share";
+            Err(refused(text.to_owned()))
+        }
+    }
+}
+
 /// D30: a reply-to must be a destination, and travels as it is.
 fn reply_to(value: &str) -> Result<ShortString, Fault> {
+    if value == DIRECT_REPLY_TO {
+        return Err(refused(format!("reply-to: '{value}' needs a channel of its own; use /temp-queue/NAME")));
+    }
     match Destination::parse(value) {
         Ok(Destination::TempQueue(_)) => Err(refused(format!("reply-to: '{value}' belongs to another session"))),
         Ok(
@@ -158,11 +172,11 @@ mod tests {
     use super::*;
 
     fn sent(headers: &[(&str, &str)]) -> BasicProperties {
-        to_amqp(&headers.iter().copied().collect()).unwrap()
+        to_amqp(&headers.iter().copied().collect(), &Account::Gateway).unwrap()
     }
 
     fn check_refused(name: &str, value: &str, expected: &str) {
-        match to_amqp(&Headers::from_iter([(name, value)])) {
+        match to_amqp(&Headers::from_iter([(name, value)]), &Account::Gateway) {
             Err(Fault::Refused(text)) => assert!(text.contains(expected), "{text}"),
             other => panic!("{name}:{value} became {other:?}"),
         }
@@ -217,6 +231,16 @@ mod tests {
         check_refused(&"n".repeat(256), "v", "name of a header is 256 bytes long");
         check_refused("x", &"v".repeat(PROPERTY_BYTES_MAX), "hold at most");
         check_refused("reply-to", "/bogus/x", "reply-to: '/bogus/x'");
+        check_refused("reply-to", "amq.rabbitmq.reply-to", "needs a channel of its own");
+    }
+
+    #[test]
+    fn p1_a_user_id_is_the_login_or_refused() {
+        let account = Account::Client { login: "jo".into(), passcode: "p".into(), vhost: "/".into() };
+        let sent = |value| to_amqp(&Headers::from_iter([("user-id", value)]), &account);
+        assert_eq!(sent("jo").unwrap().user_id().as_ref().map(ShortString::as_str), Some("jo"));
+        let refusal = "user-id must be 'jo', who is logged in, not 'root'".to_owned();
+        assert_eq!(sent("root"), Err(Fault::Refused(refusal)));
     }
 
     #[test]
@@ -233,7 +257,7 @@ mod tests {
         table.insert("long".into(), AMQPValue::LongLongInt(1 << 40));
         table.insert("bool".into(), AMQPValue::Boolean(true));
         table.insert("x-death".into(), AMQPValue::FieldArray(Vec::new().into()));
-        for name in OWN {
+        for name in ["ack", "content-length", "destination", "message-id", "stompgate-error", "user-name", " ack\t"] {
             table.insert(name.into(), AMQPValue::LongString("spoofed".into()));
         }
         let headers = from_amqp(&BasicProperties::default().with_headers(table));

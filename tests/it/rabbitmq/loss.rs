@@ -31,13 +31,13 @@ fn password() -> String {
     login.split_once(':').expect("login:password").1.to_owned()
 }
 
-fn broker_address() -> SocketAddr {
+pub(crate) fn broker_address() -> SocketAddr {
     let url = variable("STOMPGATE_TEST_AMQP_URL");
     let (_, rest) = url.split_once('@').expect("login:password@");
     rest.split('/').next().unwrap().parse().expect("the tests' RabbitMQ is named by its address")
 }
 
-async fn behind(proxy: &Proxy, settings: Settings) -> Gateway {
+pub(crate) async fn behind(proxy: &Proxy, settings: Settings) -> Gateway {
     let url = url_with(&password(), proxy.address).parse().unwrap();
     let gateway = Gateway::started(Settings { urls: vec![url], ..settings });
     gateway.is_ready().await;

@@ -6,6 +6,7 @@
 mod feeds;
 mod loss;
 mod proxy;
+mod publishing;
 mod queues;
 mod support;
 
