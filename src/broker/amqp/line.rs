@@ -6,10 +6,10 @@ use std::time::Duration;
 use lapin::{Channel, Connection};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout};
-use tracing::{debug, error};
+use tracing::debug;
 
 use super::connection::{ConnectError, Role, connect, watch};
-use super::context::{Context, no_channel};
+use super::context::Context;
 use super::tasks::Tasks;
 use crate::session::Fault;
 
@@ -35,14 +35,24 @@ impl Line {
         Self(Arc::new(Inner { context, tasks, role, connection: OnceCell::new(), unblocked: Arc::default() }))
     }
 
-    /// Connects, unless that has been done. A connection that is lost later ends its generation.
+    /// The same, not connected yet.
+    pub(super) fn another(&self) -> Self {
+        let Inner { context, tasks, role, .. } = &*self.0;
+        Self::new(context, tasks, *role)
+    }
+
+    /// Connects, unless that has been done. A connection that is lost later ends its generation, except that of the
+    /// publishers: they go on with [another](Self::another).
     pub(super) async fn open(&self) -> Result<&Arc<Connection>, ConnectError> {
         let Inner { context, tasks, role, connection, unblocked } = &*self.0;
         connection
             .get_or_try_init(async || {
                 let connection = Arc::new(connect(context, *role).await?);
-                let (lost, unblocked) = (tasks.ended().clone(), unblocked.clone());
-                tasks.spawn(watch(context.clone(), connection.clone(), *role, lost, unblocked));
+                let lost = match role {
+                    Role::Feeds | Role::Private => tasks.ended().clone(),
+                    Role::Publish => tasks.ended().child_token(),
+                };
+                tasks.spawn(watch(context.clone(), connection.clone(), *role, lost, unblocked.clone()));
                 Ok(connection)
             })
             .await
@@ -50,7 +60,7 @@ impl Line {
 
     /// A new channel, on a connection that is opened if it is not there yet.
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
-        let Inner { context, tasks, role, .. } = &*self.0;
+        let context = &self.0.context;
         let connection = self.open().await.map_err(|error| error.fault(context))?;
         let opened = async {
             loop {
@@ -62,18 +72,17 @@ impl Line {
                 }
             }
         };
-        let outcome = context.answer(opened).await;
-        // There are few channels for publishing, but each one that RabbitMQ closed has used up a number.
-        if matches!(role, Role::Publish) && outcome.as_ref().is_err_and(|it| *it == no_channel()) {
-            error!("the connection for publishing has no channel numbers left; connecting anew");
-            tasks.ended().cancel();
-        }
-        outcome
+        context.answer(opened).await
     }
 
     /// Whether the connection is there, and can be used.
     pub(super) fn is_connected(&self) -> bool {
         self.0.connection.get().is_some_and(|it| it.status().connected())
+    }
+
+    /// Whether the connection was there, and is there no more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.0.connection.get().is_some_and(|it| !it.status().connected())
     }
 
     /// Until when RabbitMQ has read nothing from the connection: now, while it does not; none if it always has.

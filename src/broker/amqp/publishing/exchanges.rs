@@ -10,7 +10,8 @@ use lapin::{Channel, ExchangeKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::{exception, was_held_up};
+use super::exception;
+use super::shared_line::{Patience, SharedLine};
 use crate::broker::amqp::bench::Bench;
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::line::Line;
@@ -44,7 +45,7 @@ struct Check {
 }
 
 impl Exchanges {
-    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line) -> Self {
+    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &SharedLine) -> Self {
         let (checks, waiting) = mpsc::channel(WAITING_MAX);
         let known = Arc::new(Known::default());
         tasks.spawn(run(context.clone(), line.clone(), known.clone(), waiting));
@@ -90,15 +91,12 @@ impl Known {
     }
 }
 
-async fn run(context: Arc<Context>, line: Line, known: Arc<Known>, mut checks: mpsc::Receiver<Check>) {
-    let mut bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
+async fn run(context: Arc<Context>, line: SharedLine, known: Arc<Known>, mut checks: mpsc::Receiver<Check>) {
+    let mut desk = Desk::new(context, line).await;
     while let Some(Check { exchange, done }) = checks.recv().await {
         // Somebody else may have asked just before.
-        let outcome = if known.renew(&exchange, Instant::now()) {
-            Ok(())
-        } else {
-            ask(&context, &line, &mut bench, &exchange).await
-        };
+        let is_known = known.renew(&exchange, Instant::now());
+        let outcome = if is_known { Ok(()) } else { desk.ask(&exchange).await };
         if outcome.is_ok() {
             known.insert(exchange, Instant::now());
         }
@@ -107,12 +105,32 @@ async fn run(context: Arc<Context>, line: Line, known: Arc<Known>, mut checks: m
     }
 }
 
-async fn ask(context: &Context, line: &Line, bench: &mut Bench, exchange: &ShortString) -> Result<(), Fault> {
-    loop {
-        let begun = Instant::now();
-        let answer = bench.work(|channel| declare_passively(channel, exchange.clone())).await;
-        if !was_held_up(&answer, line, begun) {
-            return answer?.map_err(|error| exception(context, &error));
+/// Where RabbitMQ is asked.
+struct Desk {
+    context: Arc<Context>,
+    shared_line: SharedLine,
+    line: Line,
+    bench: Bench,
+}
+
+impl Desk {
+    async fn new(context: Arc<Context>, shared_line: SharedLine) -> Self {
+        let line = shared_line.current().await;
+        let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
+        Self { context, shared_line, line, bench }
+    }
+
+    async fn ask(&mut self, exchange: &ShortString) -> Result<(), Fault> {
+        let mut patience = Patience::default();
+        loop {
+            if self.line.is_lost() {
+                *self = Self::new(self.context.clone(), self.shared_line.clone()).await;
+            }
+            let begun = Instant::now();
+            let answer = self.bench.work(|channel| declare_passively(channel, exchange.clone())).await;
+            if !patience.tries_again(&answer, &self.line, begun) {
+                return answer?.map_err(|error| exception(&self.context, &error));
+            }
         }
     }
 }

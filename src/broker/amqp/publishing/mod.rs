@@ -9,6 +9,7 @@
 
 mod exchanges;
 mod lanes;
+mod shared_line;
 mod window;
 mod writer;
 
@@ -19,7 +20,6 @@ use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::ShortString;
 use lapin::{BasicProperties, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::Instant;
 
 use super::context::Context;
 use super::declarer::{Declarer, Queue};
@@ -30,6 +30,7 @@ use crate::broker::Pending;
 use crate::ident::SessionId;
 use crate::session::Fault;
 use exchanges::Exchanges;
+use shared_line::SharedLine;
 
 /// What a message costs here beside its own bytes.
 const OVERHEAD: usize = 512;
@@ -72,12 +73,13 @@ pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line, declarer
     let settings = &context.settings;
     let room_max = settings.publish_queue_bytes_max.min(Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(room_max));
-    let exchanges = Exchanges::start(context, tasks, line);
+    let line = SharedLine::new(line, settings.reconnect_delay_min);
+    let exchanges = Exchanges::start(context, tasks, &line);
     // So many have all the room: their queue is never full before that is.
     let messages_max = room_max / OVERHEAD + 1;
     let start = |_| {
         let (queue, outgoing) = mpsc::channel(messages_max);
-        let writer = writer::Writer::new(context, line, declarer, &exchanges, tasks.ended());
+        let writer = writer::Writer::new(context, &line, declarer, &exchanges, tasks.ended());
         tasks.spawn(writer.run(outgoing));
         Publisher { queue, room: room.clone(), room_max }
     };
@@ -144,9 +146,4 @@ const fn name(error: &AMQPSoftError) -> &'static str {
         AMQPSoftError::PRECONDITIONFAILED => "precondition_failed",
         AMQPSoftError::RESOURCELOCKED => "resource_locked",
     }
-}
-
-/// Whether an operation was not answered in time because RabbitMQ had blocked the connection: it is to be tried again.
-fn was_held_up<T>(outcome: &Result<T, Fault>, line: &Line, begun: Instant) -> bool {
-    matches!(outcome, Err(Fault::TimedOut(_))) && line.blocked_until().is_some_and(|it| it >= begun)
 }

@@ -30,8 +30,8 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// When it was written first, if this one stands for its batch in the histogram.
     pub(super) observed_from: Option<Instant>,
-    /// It is the only one on its channel: what happens to the channel is its doing.
-    pub(super) is_alone: bool,
+    /// How often it was written while nothing else was on its channel: what happens to the channel is its doing then.
+    pub(super) times_alone: u32,
     in_flight: Option<Counted>,
 }
 
@@ -83,7 +83,7 @@ impl Window {
         observed_from: Option<Instant>,
         cx: &mut Context<'_>,
     ) {
-        let mut entry = Entry { publish, state, observed_from, is_alone: false, in_flight: None };
+        let mut entry = Entry { publish, state, observed_from, times_alone: 0, in_flight: None };
         if entry.poll_write(&self.in_flight, cx).is_pending() || self.unwritten > 0 {
             self.unwritten += 1;
         }
@@ -93,7 +93,8 @@ impl Window {
     /// Writes the front again, while nothing else is on its channel.
     pub(super) fn write_alone(&mut self, write: Write, cx: &mut Context<'_>) {
         let Some(front) = self.entries.front_mut() else { return };
-        (front.state, front.is_alone) = (State::Writing(write), true);
+        front.state = State::Writing(write);
+        front.times_alone += 1;
         match front.poll_write(&self.in_flight, cx) {
             // What became of it is seen at the next poll.
             Poll::Ready(()) | Poll::Pending => {}

@@ -3,7 +3,7 @@
 //!
 //! RabbitMQ closes a channel for a publish that it refuses, and does not say which one it was. What it has not confirmed
 //! is then published again, in order, each alone and confirmed before the next, so that each has a verdict of its own;
-//! what it had taken before it closed the channel arrives twice.
+//! what it had taken before it closed the channel arrives twice. The same is done when the connection is lost alone.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
@@ -15,9 +15,9 @@ use std::task::{self, Poll};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use lapin::Channel;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
-use lapin::{Channel, ErrorKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
@@ -25,8 +25,9 @@ use tracing::error;
 
 use super::exchanges::Exchanges;
 use super::lanes::{Admitted, Lanes};
+use super::shared_line::{LOSSES_MAX, Patience, SharedLine};
 use super::window::{Entry, State, Window, Write};
-use super::{NOT_FOUND, Outgoing, Routed, exception, was_held_up};
+use super::{NOT_FOUND, Outgoing, Routed, exception};
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::declarer::Declarer;
 use crate::broker::amqp::line::Line;
@@ -38,12 +39,14 @@ const BATCH: usize = 64;
 
 pub(super) struct Writer {
     context: Arc<Context>,
-    line: Line,
+    shared_line: SharedLine,
     declarer: Declarer,
     exchanges: Exchanges,
     ended: CancellationToken,
+    /// Of the channel that is written to, or was.
+    line: Option<Line>,
     channel: Option<Arc<Channel>>,
-    opening: Option<BoxFuture<'static, Result<Channel, Fault>>>,
+    opening: Option<BoxFuture<'static, Opened>>,
     lanes: Lanes<Outgoing>,
     preparations: FuturesUnordered<BoxFuture<'static, (SessionId, Result<(), Fault>)>>,
     /// Can be written. Bounded, as the lanes are, by the bytes of all that wait.
@@ -56,6 +59,8 @@ pub(super) struct Writer {
     recovery: Option<Recovery>,
 }
 
+type Opened = Result<(Line, Channel), Fault>;
+
 /// What was found out while publishing one by one.
 #[derive(Default)]
 struct Recovery {
@@ -66,17 +71,18 @@ struct Recovery {
 impl Writer {
     pub(super) fn new(
         context: &Arc<Context>,
-        line: &Line,
+        line: &SharedLine,
         declarer: &Declarer,
         exchanges: &Exchanges,
         ended: &CancellationToken,
     ) -> Self {
         Self {
             context: context.clone(),
-            line: line.clone(),
+            shared_line: line.clone(),
             declarer: declarer.clone(),
             exchanges: exchanges.clone(),
             ended: ended.clone(),
+            line: None,
             channel: None,
             opening: None,
             lanes: Lanes::new(),
@@ -104,7 +110,7 @@ impl Writer {
             tokio::select! {
                 biased;
                 () = poll_fn(|cx| self.window.poll(cx)) => {}
-                channel = poll_fn(|cx| poll_opening(&mut self.opening, cx)) => self.opened(channel),
+                opened = poll_fn(|cx| poll_opening(&mut self.opening, cx)) => self.opened(opened),
                 Some((session, outcome)) = self.preparations.next(), if !self.preparations.is_empty() => {
                     self.prepared(session, outcome);
                 }
@@ -213,14 +219,14 @@ impl Writer {
 
     fn open(&mut self) {
         if self.opening.is_none() {
-            self.opening = Some(open(self.context.clone(), self.line.clone()).boxed());
+            self.opening = Some(open(self.context.clone(), self.shared_line.clone()).boxed());
         }
     }
 
-    fn opened(&mut self, channel: Result<Channel, Fault>) {
+    fn opened(&mut self, opened: Opened) {
         self.opening = None;
-        match channel {
-            Ok(channel) => self.channel = Some(Arc::new(channel)),
+        match opened {
+            Ok((line, channel)) => (self.line, self.channel) = (Some(line), Some(Arc::new(channel))),
             Err(fault) if self.recovery.is_some() => self.answer_front(Err(fault)),
             Err(fault) => {
                 for publish in self.ready.iter_mut().filter(|it| it.content.is_ok()) {
@@ -248,17 +254,14 @@ impl Writer {
         }
     }
 
-    /// The channel of the front was closed: because of it, if it was alone there.
+    /// The channel of the front was closed, or its connection: because of it, if it was alone there.
     fn front_failed(&mut self, error: &lapin::Error) {
         let Some(front) = self.window.front() else { return };
-        if front.is_alone && error.is_amqp_soft_error() {
-            let fault = exception(&self.context, error);
+        let is_culprit = front.times_alone > 0 && error.is_amqp_soft_error();
+        if is_culprit || front.times_alone > LOSSES_MAX {
+            let fault = if is_culprit { exception(&self.context, error) } else { Fault::Unavailable };
             self.convict(&fault);
             return self.answer_front(Err(fault));
-        }
-        let is_of_channel = error.is_amqp_soft_error() || matches!(error.kind(), ErrorKind::InvalidChannelState(..));
-        if front.is_alone || !is_of_channel || !self.line.is_connected() {
-            return self.answer_front(Err(Fault::Unavailable));
         }
         front.state = State::Waiting;
         let exchange = front.publish.content.as_ref().ok().map(|it| it.exchange.clone());
@@ -299,7 +302,8 @@ impl Writer {
     /// RabbitMQ reads again after it had blocked the connection.
     fn front_deadline(&mut self) -> Option<Instant> {
         let State::Confirming { written, .. } = self.window.front()?.state else { return None };
-        let from = self.line.blocked_until().map_or(written, |it| written.max(it));
+        let blocked_until = self.line.as_ref().and_then(Line::blocked_until);
+        let from = blocked_until.map_or(written, |it| written.max(it));
         Some(from + self.context.settings.operation_timeout)
     }
 
@@ -322,24 +326,22 @@ impl Writer {
 }
 
 /// Never ready while no channel is being opened.
-fn poll_opening(
-    opening: &mut Option<BoxFuture<'static, Result<Channel, Fault>>>,
-    cx: &mut task::Context<'_>,
-) -> Poll<Result<Channel, Fault>> {
+fn poll_opening(opening: &mut Option<BoxFuture<'static, Opened>>, cx: &mut task::Context<'_>) -> Poll<Opened> {
     opening.as_mut().map_or(Poll::Pending, |it| it.as_mut().poll(cx))
 }
 
-async fn open(context: Arc<Context>, line: Line) -> Result<Channel, Fault> {
+async fn open(context: Arc<Context>, shared_line: SharedLine) -> Opened {
+    let mut patience = Patience::default();
     loop {
-        let begun = Instant::now();
+        let (line, begun) = (shared_line.current().await, Instant::now());
         let opened = async {
             let channel = line.channel().await?;
             context.answer(channel.confirm_select(ConfirmSelectOptions { nowait: false })).await?;
             Ok(channel)
         };
         let outcome = opened.await;
-        if !was_held_up(&outcome, &line, begun) {
-            return outcome;
+        if !patience.tries_again(&outcome, &line, begun) {
+            return outcome.map(|channel| (line, channel));
         }
     }
 }
