@@ -12,12 +12,13 @@ use lapin::{Channel, ExchangeKind};
 use stompgate::broker::amqp::Settings;
 use stompgate::destination::Destination;
 use stompgate::session::Fault;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::Gateway;
 use super::loss::{behind, broker_address};
 use super::proxy::Proxy;
-use super::support::{eventually, foreign_channel, variable};
+use super::support::{eventually, foreign_channel, rabbitmqctl, variable};
 use crate::broker_contract::fixture::{Fixture, body};
 
 /// A fanout exchange that goes with its last binding, or when it is deleted.
@@ -32,11 +33,6 @@ async fn delete_exchange(channel: &Channel, name: &str) {
 
 fn exchange(name: &str) -> Destination {
     Destination::Exchange { name: name.into(), key: "k".into() }
-}
-
-fn name(destination: &Destination) -> ShortString {
-    let text = destination.to_string();
-    text.rsplit('/').next().unwrap().into()
 }
 
 fn not_found(exchange: &str) -> Fault {
@@ -146,5 +142,179 @@ async fn an_exception_costs_only_who_caused_it() {
     let republished = gateway.metric("republished_total", "");
     assert_eq!(careless.start_publish(&exchange(&gone), "x").await, Err(not_found(&gone)));
     assert_eq!(gateway.metric("republished_total", ""), republished);
+    gateway.stop().await;
+}
+
+/// Each of them would cost a channel, and two more to find out which one it was.
+#[tokio::test]
+async fn many_messages_to_an_exchange_that_is_gone_are_all_refused() {
+    let gateway = one_publisher().await;
+    let fixture = gateway.fixture();
+    let (mut careless, mut other) = (fixture.open().await, fixture.open().await);
+    let (topic, gone) = (fixture.topic("a"), test_name(&fixture, "gone"));
+    let channel = foreign_channel().await;
+    declare_exchange(&channel, &gone, false).await;
+    careless.publish(&exchange(&gone), "x").await;
+    delete_exchange(&channel, &gone).await;
+    let refused: Vec<_> = (0..60).map(|_| careless.start_publish(&exchange(&gone), "x")).collect();
+    let confirmed: Vec<_> = (0..60).map(|_| other.start_publish(&topic, "x")).collect();
+    assert!(join_all(refused).await.iter().all(|it| *it == Err(not_found(&gone))));
+    assert!(join_all(confirmed).await.iter().all(Result::is_ok));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn e32_an_exchange_that_takes_nothing_from_clients_is_refused_by_rabbitmq() {
+    let gateway = one_publisher().await;
+    let fixture = gateway.fixture();
+    let (mut careless, mut other) = (fixture.open().await, fixture.open().await);
+    let (queue, internal) = (fixture.queue("a"), test_name(&fixture, "internal"));
+    let channel = foreign_channel().await;
+    declare_exchange(&channel, &internal, true).await;
+    for _ in 0..3 {
+        let before = other.start_publish(&queue, "before");
+        let refused = careless.start_publish(&exchange(&internal), "x");
+        let after = other.start_publish(&queue, "after");
+        let outcome = refused.await;
+        let Err(Fault::Amqp { name: "access_refused", text }) = outcome else { panic!("{outcome:?}") };
+        assert!(text.starts_with("ACCESS_REFUSED - cannot publish to internal exchange"), "{text}");
+        assert_eq!((before.await, after.await), (Ok(()), Ok(())));
+    }
+    delete_exchange(&channel, &internal).await;
+    gateway.stop().await;
+}
+
+/// The library never uses the number of a channel again that RabbitMQ has closed.
+#[tokio::test]
+async fn exceptions_do_not_use_up_the_channels_of_the_connection() {
+    let url = format!("{}?channel_max=16", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let gateway = Gateway::started(Settings { urls: vec![url], publishers: 1, ..Settings::default() });
+    gateway.is_ready().await;
+    let fixture = gateway.fixture();
+    let (mut careless, mut other) = (fixture.open().await, fixture.open().await);
+    let (topic, missing) = (fixture.topic("a"), test_name(&fixture, "missing"));
+    for _ in 0..60 {
+        assert_eq!(careless.start_publish(&exchange(&missing), "x").await, Err(not_found(&missing)));
+        other.publish(&topic, "x").await;
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_loss_of_the_connection_for_publishing_costs_no_session_anything() {
+    let connection_name = format!("publishing-{}", rand::random::<u64>());
+    let settings = Settings { connection_name: connection_name.clone(), ..Settings::default() };
+    let gateway = Gateway::connected(settings).await;
+    let fixture = gateway.fixture();
+    let (mut sender, mut reader) = (fixture.open().await, fixture.open().await);
+    let queue = fixture.queue("a");
+    reader.subscribe(&queue).await;
+    sender.publish(&queue, "before").await;
+    close_connection(&format!("{connection_name} publish")).await;
+    let pending: Vec<_> = (0..100).map(|it| sender.start_publish(&queue, &it.to_string())).collect();
+    for outcome in join_all(pending).await {
+        assert_eq!(outcome, Ok(()));
+    }
+    let mut received = Vec::new();
+    while received.last().is_none_or(|it| it != "99") {
+        received.push(body(&reader.receive().await));
+    }
+    let expected: Vec<_> = ["before".to_owned()].into_iter().chain((0..100).map(|it| it.to_string())).collect();
+    assert_eq!(first_of_each(received), expected);
+    assert_eq!(gateway.metric("connection_losses_total", ""), 0.0);
+    gateway.stop().await;
+}
+
+async fn close_connection(name: &str) {
+    let connections = rabbitmqctl(&["list_connections", "pid", "client_properties"]).await;
+    let ours = connections.iter().find(|it| it.contains(&format!("{name}\"")));
+    let pid = ours.expect("RabbitMQ knows the connection by its name").split('\t').next().unwrap();
+    rabbitmqctl(&["close_connection", pid, "a test wants it"]).await;
+}
+
+#[tokio::test]
+async fn rc1_what_nobody_receives_is_confirmed() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let mut session = fixture.open().await;
+    let missing: Box<str> = test_name(&fixture, "missing").into();
+    for destination in [Destination::AmqQueue(missing.clone()), Destination::ReplyQueue(missing), fixture.topic("a")] {
+        for headers in [&[][..], &[("persistent", "true")]] {
+            session.publish_with(&destination, headers, b"x").await;
+        }
+    }
+    gateway.stop().await;
+}
+
+/// As with RabbitMQ's plugin: a session declares a queue at its first use, and not again.
+#[tokio::test]
+async fn d10_a_queue_that_was_deleted_since_takes_nothing_and_all_is_confirmed() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let mut session = fixture.open().await;
+    let (queue, channel) = (fixture.queue("a"), foreign_channel().await);
+    session.publish(&queue, "declared").await;
+    let name: ShortString = test_name(&fixture, "a").into();
+    channel.queue_delete(name.clone(), QueueDeleteOptions::default()).await.unwrap();
+    session.publish(&queue, "vanishes").await;
+    // Another session declares it for itself.
+    fixture.open().await.publish(&queue, "kept").await;
+    let message = channel.basic_get(name.clone(), BasicGetOptions { no_ack: true }).await.unwrap().unwrap();
+    assert_eq!(message.data, b"kept");
+    channel.queue_delete(name, QueueDeleteOptions::default()).await.unwrap();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_takes_no_more_has_the_broker_refuse_the_message() {
+    let gateway = one_publisher().await;
+    let fixture = gateway.fixture();
+    let (mut session, mut other) = (fixture.open().await, fixture.open().await);
+    let (name, channel) = (test_name(&fixture, "full"), foreign_channel().await);
+    let mut arguments = FieldTable::default();
+    arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
+    arguments.insert("x-overflow".into(), AMQPValue::LongString("reject-publish".into()));
+    let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare(name.clone().into(), options, arguments).await.unwrap();
+    let full = Destination::AmqQueue(name.into());
+    session.publish(&full, "fits").await;
+    let topic = fixture.topic("a");
+    let outcomes = [
+        session.start_publish(&topic, "before"),
+        session.start_publish(&full, "too many"),
+        session.start_publish(&topic, "after"),
+        other.start_publish(&topic, "other"),
+    ];
+    assert_eq!(join_all(outcomes).await, [Ok(()), Err(Fault::Nacked), Ok(()), Ok(())]);
+    assert_eq!(gateway.metric("publishes_total", "nacked"), 1.0);
+    assert_eq!(gateway.metric("publishes_total", "confirmed"), 4.0);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_publish_has_its_time_anew_after_a_block_that_nobody_looked_at() {
+    let proxy = Proxy::start(broker_address()).await;
+    let operation_timeout = Duration::from_secs(2);
+    let gateway = behind(&proxy, Settings { operation_timeout, publishers: 1, ..Settings::default() }).await;
+    let fixture = gateway.fixture();
+    let mut session = fixture.open().await;
+    session.publish(&fixture.topic("a"), "before").await;
+    session.subscribe(&fixture.topic("a")).await;
+    // The connection that publishes is to be the first of the last three.
+    let _second = TcpStream::connect(proxy.address).await.unwrap();
+    let _third = TcpStream::connect(proxy.address).await.unwrap();
+    proxy.fall_silent();
+    let begun = Instant::now();
+    let published = session.start_publish(&fixture.topic("a"), "x");
+    let half = tokio::time::timeout(operation_timeout / 2, std::future::pending::<()>());
+    half.await.expect_err("only the time ends this");
+    proxy.block();
+    eventually("it is blocked", async || gateway.metric("blocked", "") == 1.0).await;
+    proxy.unblock();
+    eventually("it is unblocked", async || gateway.metric("blocked", "") == 0.0).await;
+    assert!(begun.elapsed() < operation_timeout, "all of it happened between two looks");
+    assert_eq!(published.await, Err(Fault::TimedOut(2_000)));
+    assert!(begun.elapsed() >= operation_timeout * 3 / 2, "{:?}", begun.elapsed());
+    proxy.cut();
     gateway.stop().await;
 }

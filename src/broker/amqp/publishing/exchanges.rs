@@ -128,7 +128,7 @@ impl Desk {
             }
             let begun = Instant::now();
             let answer = self.bench.work(|channel| declare_passively(channel, exchange.clone())).await;
-            if !patience.tries_again(&answer, &self.line, begun) {
+            if !patience.tries_again(&answer, &self.line, begun).await {
                 return answer?.map_err(|error| exception(&self.context, &error));
             }
         }

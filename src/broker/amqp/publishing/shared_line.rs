@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use crate::broker::amqp::context::no_channel;
 use crate::broker::amqp::line::Line;
 use crate::session::Fault;
 
@@ -51,15 +52,16 @@ pub(super) struct Patience {
 }
 
 impl Patience {
-    pub(super) fn tries_again<T>(&mut self, outcome: &Result<T, Fault>, line: &Line, begun: Instant) -> bool {
-        match outcome {
-            Ok(_) => false,
-            Err(_) if line.is_lost() => {
-                self.losses += 1;
-                self.losses <= LOSSES_MAX
-            }
-            Err(Fault::TimedOut(_)) => line.blocked_until().is_some_and(|it| it >= begun),
-            Err(_) => false,
+    pub(super) async fn tries_again<T>(&mut self, outcome: &Result<T, Fault>, line: &Line, begun: Instant) -> bool {
+        let Err(fault) = outcome else { return false };
+        // The library never uses the number of a channel again that RabbitMQ has closed: this connection is used up.
+        if *fault == no_channel() {
+            line.close().await;
         }
+        if line.is_lost() {
+            self.losses += 1;
+            return self.losses <= LOSSES_MAX;
+        }
+        matches!(fault, Fault::TimedOut(_)) && line.blocked_until().is_some_and(|it| it >= begun)
     }
 }

@@ -340,7 +340,7 @@ async fn open(context: Arc<Context>, shared_line: SharedLine) -> Opened {
             Ok(channel)
         };
         let outcome = opened.await;
-        if !patience.tries_again(&outcome, &line, begun) {
+        if !patience.tries_again(&outcome, &line, begun).await {
             return outcome.map(|channel| (line, channel));
         }
     }
