@@ -29,10 +29,9 @@ pub(super) fn publish(
     }
     check_expiration(frame.header("expiration"))?;
     let reply_to = reply_to(frame.header("reply-to"), subscriptions, settings)?;
-    let travels = |name: &str| {
-        !is_own_header(name) && !NOT_PUBLISHED.contains(&name) && !(name == "reply-to" && reply_to.is_some())
-    };
-    let headers = frame.headers.iter().filter(|(name, _)| travels(name)).collect::<Headers>();
+    let stays =
+        |name: &str| is_own_header(name) || NOT_PUBLISHED.contains(&name) || (name == "reply-to" && reply_to.is_some());
+    let headers = frame.headers.iter().filter(|(name, _)| !stays(name)).collect::<Headers>();
     Ok(Publish { destination, headers, body: frame.body, reply_to })
 }
 

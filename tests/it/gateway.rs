@@ -17,7 +17,7 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-struct Client {
+pub(crate) struct Client {
     socket: WebSocketStream<TcpStream>,
     decoder: Decoder,
 }
@@ -31,7 +31,7 @@ async fn start() -> App {
 }
 
 impl Client {
-    async fn connect(app: &App) -> Self {
+    pub(crate) async fn connect(app: &App) -> Self {
         let tcp = TcpStream::connect(app.http_addr).await.unwrap();
         let (socket, _) = client_async(format!("ws://{}/ws", app.http_addr), tcp).await.unwrap();
         let mut decoder = Decoder::new(Limits { frame_bytes_max: 1 << 20, ..Limits::default() });
@@ -42,14 +42,14 @@ impl Client {
         client
     }
 
-    async fn subscribe(app: &App, destination: &str) -> Self {
+    pub(crate) async fn subscribe(app: &App, destination: &str) -> Self {
         let mut client = Self::connect(app).await;
         client.send(&format!("SUBSCRIBE\nid:s\ndestination:{destination}\nreceipt:r\n\n\0")).await;
         client.expect("RECEIPT").await;
         client
     }
 
-    async fn send(&mut self, text: &str) {
+    pub(crate) async fn send(&mut self, text: &str) {
         within(self.socket.send(Message::text(text))).await.unwrap();
     }
 
@@ -67,7 +67,7 @@ impl Client {
         }
     }
 
-    async fn expect(&mut self, command: &str) -> Frame {
+    pub(crate) async fn expect(&mut self, command: &str) -> Frame {
         let frame = self.next().await.unwrap();
         assert_eq!(frame.command.as_str(), command, "{frame:?}");
         frame
@@ -88,7 +88,7 @@ async fn metric(app: &App, series: &str) -> f64 {
     line.unwrap_or_else(|| panic!("no series {series}")).parse().unwrap()
 }
 
-async fn until(app: &App, series: &str, value: f64) {
+pub(crate) async fn until(app: &App, series: &str, value: f64) {
     within(async {
         while metric(app, series).await != value {
             tokio::task::yield_now().await;

@@ -5,6 +5,7 @@
 
 mod feeds;
 mod loss;
+mod mapping;
 mod proxy;
 mod publishing;
 mod queues;

@@ -1,7 +1,9 @@
 //! Publishing: to whatever a client names, on channels that many sessions share and that RabbitMQ closes for each mistake.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::join_all;
 use lapin::options::QueueDeleteOptions;
 use lapin::options::{
@@ -13,7 +15,7 @@ use stompgate::broker::amqp::Settings;
 use stompgate::destination::Destination;
 use stompgate::session::Fault;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, interval};
 
 use super::Gateway;
 use super::loss::{behind, broker_address};
@@ -208,19 +210,26 @@ async fn the_loss_of_the_connection_for_publishing_costs_no_session_anything() {
     let fixture = gateway.fixture();
     let (mut sender, mut reader) = (fixture.open().await, fixture.open().await);
     let queue = fixture.queue("a");
-    reader.subscribe(&queue).await;
-    sender.publish(&queue, "before").await;
-    close_connection(&format!("{connection_name} publish")).await;
-    let pending: Vec<_> = (0..100).map(|it| sender.start_publish(&queue, &it.to_string())).collect();
+    sender.publish(&queue, "0").await;
+    let name = format!("{connection_name} publish");
+    let mut closing = pin!(close_connection(&name));
+    let (mut pending, mut pace) = (Vec::new(), interval(Duration::from_millis(1)));
+    while closing.as_mut().now_or_never().is_none() {
+        pace.tick().await;
+        let number = pending.len() + 1;
+        pending.push(sender.start_publish(&queue, &number.to_string()));
+    }
+    let last = pending.len();
     for outcome in join_all(pending).await {
         assert_eq!(outcome, Ok(()));
     }
+    reader.subscribe(&queue).await;
     let mut received = Vec::new();
-    while received.last().is_none_or(|it| it != "99") {
+    while received.last().is_none_or(|it| *it != last.to_string()) {
         received.push(body(&reader.receive().await));
     }
-    let expected: Vec<_> = ["before".to_owned()].into_iter().chain((0..100).map(|it| it.to_string())).collect();
-    assert_eq!(first_of_each(received), expected);
+    assert_eq!(first_of_each(received), (0..=last).map(|it| it.to_string()).collect::<Vec<_>>());
+    assert_eq!(gateway.metric("connections", "publish"), 1.0);
     assert_eq!(gateway.metric("connection_losses_total", ""), 0.0);
     gateway.stop().await;
 }

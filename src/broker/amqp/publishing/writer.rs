@@ -179,20 +179,18 @@ impl Writer {
         if count == 0 || self.window.is_writing() {
             return;
         }
-        let channel = self.channel();
-        if channel.is_none() && self.ready.range(..count).any(|it| it.content.is_ok()) {
+        let Some(channel) = self.channel() else {
             // What was written to a channel that is lost has to have its verdict first.
             if self.window.is_empty() {
                 self.open();
             }
             return;
-        }
+        };
         let mut begun = Some(Instant::now());
         for publish in self.ready.drain(..count) {
-            let (state, observed_from) = match (&publish.content, &channel) {
-                (Ok(content), Some(channel)) => (State::Writing(publish_on(channel.clone(), content)), begun.take()),
-                (Ok(_), None) => (State::Waiting, None),
-                (Err(fault), _) => (State::Answered(Err(fault.clone())), None),
+            let (state, observed_from) = match &publish.content {
+                Ok(content) => (State::Writing(publish_on(channel.clone(), content)), begun.take()),
+                Err(fault) => (State::Answered(Err(fault.clone())), None),
             };
             self.window.push(publish, state, observed_from, cx);
         }
@@ -228,9 +226,11 @@ impl Writer {
         match opened {
             Ok((line, channel)) => (self.line, self.channel) = (Some(line), Some(Arc::new(channel))),
             Err(fault) if self.recovery.is_some() => self.answer_front(Err(fault)),
+            // Nothing is before what is ready: for that, the window had to be empty.
             Err(fault) => {
-                for publish in self.ready.iter_mut().filter(|it| it.content.is_ok()) {
-                    publish.content = Err(fault.clone());
+                while let Some(publish) = self.ready.pop_front() {
+                    let fault = publish.content.as_ref().err().unwrap_or(&fault).clone();
+                    self.answer(publish, Err(fault));
                 }
             }
         }
@@ -256,8 +256,10 @@ impl Writer {
 
     /// The channel of the front was closed, or its connection: because of it, if it was alone there.
     fn front_failed(&mut self, error: &lapin::Error) {
+        // No other one can have cost the channel.
+        let was_last = self.recovery.is_none() && self.window.len() == 1 && self.late.is_empty();
         let Some(front) = self.window.front() else { return };
-        let is_culprit = front.times_alone > 0 && error.is_amqp_soft_error();
+        let is_culprit = error.is_amqp_soft_error() && (was_last || front.times_alone > 0);
         if is_culprit || front.times_alone > LOSSES_MAX {
             let fault = if is_culprit { exception(&self.context, error) } else { Fault::Unavailable };
             self.convict(&fault);
@@ -286,6 +288,10 @@ impl Writer {
         if let (Some(from), Ok(())) = (observed_from, &outcome) {
             self.context.metrics.confirm_seconds.observe(from.elapsed().as_secs_f64());
         }
+        self.answer(publish, outcome);
+    }
+
+    fn answer(&self, publish: Outgoing, outcome: Result<(), Fault>) {
         self.context.metrics.published(&outcome);
         // Nobody listens when the session has gone meanwhile.
         drop(publish.done.send(outcome));
