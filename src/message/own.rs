@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_gateways_own_headers_are_known_among_blanks() {
+    fn a_publisher_can_not_speak_for_the_gateway() {
         for name in NAMES.into_iter().chain(["stompgate-", "stompgate-error"]) {
             for written in [name.to_owned(), format!("{name} "), format!("\t{name}"), format!("\u{FEFF}{name}\u{A0}")] {
                 assert!(is_own_header(&written), "{written:?}");
