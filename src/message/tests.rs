@@ -35,6 +35,19 @@ fn only_version_1_2_has_an_ack_header_and_only_when_an_ack_is_awaited() {
 }
 
 #[test]
+fn a_publisher_can_not_speak_for_the_gateway() {
+    let own = ["ack", "content-length", "destination", "message-id", "redelivered", "subscription", "user-name"];
+    for name in own.into_iter().chain(["stompgate-", "stompgate-error"]) {
+        for written in [name.to_owned(), format!("{name} "), format!("\t{name}"), format!("\u{FEFF}{name}\u{A0}")] {
+            assert!(is_own_header(&written), "{written:?}");
+        }
+    }
+    for name in ["", " ", "Ack", "message", "message-id-2", "user", "stompgate", "x-stompgate-error", "content-type"] {
+        assert!(!is_own_header(name), "{name:?}");
+    }
+}
+
+#[test]
 fn the_same_subscription_id_and_version_share_their_bytes() {
     let message = message();
     let first = message.shared_frame(Version::V1_2, "sub-0");
