@@ -10,6 +10,7 @@
 mod exchanges;
 mod lanes;
 mod shared_line;
+mod suspects;
 mod window;
 mod writer;
 

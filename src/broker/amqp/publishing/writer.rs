@@ -26,6 +26,7 @@ use tracing::error;
 use super::exchanges::Exchanges;
 use super::lanes::{Admitted, Lanes};
 use super::shared_line::{LOSSES_MAX, Patience, SharedLine};
+use super::suspects::Suspects;
 use super::window::{Entry, State, Window, Write};
 use super::{NOT_FOUND, Outgoing, Routed, exception};
 use crate::broker::amqp::context::Context;
@@ -57,6 +58,7 @@ pub(super) struct Writer {
     late: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Since the channel was lost, until all that had been written to it has a verdict.
     recovery: Option<Recovery>,
+    suspects: Suspects,
 }
 
 type Opened = Result<(Line, Channel), Fault>;
@@ -91,6 +93,7 @@ impl Writer {
             window: Window::new(context.metrics.publishes_in_flight.clone()),
             late: FuturesUnordered::new(),
             recovery: None,
+            suspects: Suspects::default(),
         }
     }
 
@@ -174,8 +177,7 @@ impl Writer {
         if self.recovery.is_some() {
             return self.write_again(cx);
         }
-        let room = self.context.settings.publishes_in_flight_max.max(1).saturating_sub(self.window.len());
-        let count = self.ready.len().min(room).min(BATCH);
+        let count = self.writable();
         if count == 0 || self.window.is_writing() {
             return;
         }
@@ -194,6 +196,19 @@ impl Writer {
             };
             self.window.push(publish, state, observed_from, cx);
         }
+    }
+
+    /// How many of those that are ready can be written together: a suspect's is alone in the window.
+    fn writable(&mut self) -> usize {
+        let front = self.window.front().map(|it| it.publish.session);
+        if front.is_some_and(|it| self.suspects.contains(it)) {
+            return 0;
+        }
+        if self.ready.front().is_some_and(|it| self.suspects.contains(it.session)) {
+            return usize::from(self.window.is_empty());
+        }
+        let room = self.context.settings.publishes_in_flight_max.max(1).saturating_sub(self.window.len());
+        self.ready.iter().take(room.min(BATCH)).take_while(|it| !self.suspects.contains(it.session)).count()
     }
 
     /// The front alone, if it is to be. What is behind it was written to a channel that is lost.
@@ -261,7 +276,12 @@ impl Writer {
         let Some(front) = self.window.front() else { return };
         let is_culprit = error.is_amqp_soft_error() && (was_last || front.times_alone > 0);
         if is_culprit || front.times_alone > LOSSES_MAX {
-            let fault = if is_culprit { exception(&self.context, error) } else { Fault::Unavailable };
+            let session = front.publish.session;
+            if !is_culprit {
+                return self.answer_front(Err(Fault::Unavailable));
+            }
+            let fault = exception(&self.context, error);
+            self.suspects.insert(session, Instant::now());
             self.convict(&fault);
             return self.answer_front(Err(fault));
         }
