@@ -189,6 +189,41 @@ async fn e32_an_exchange_that_takes_nothing_from_clients_is_refused_by_rabbitmq(
     gateway.stop().await;
 }
 
+/// 9.4: RabbitMQ looks at them when it routes.
+#[tokio::test]
+async fn permissions_on_exchanges_and_topics_cost_only_who_lacks_them() {
+    let user = format!("user-{}", rand::random::<u64>());
+    rabbitmqctl(&["add_user", &user, "secret"]).await;
+    rabbitmqctl(&["set_permissions", &user, ".*", r"^(amq\.default|amq\.topic|stompgate\..*)$", ".*"]).await;
+    rabbitmqctl(&["set_topic_permissions", &user, "amq.topic", r"\.open$", ".*"]).await;
+    let url = variable("STOMPGATE_TEST_AMQP_URL");
+    let (_, rest) = url.split_once('@').expect("login:password@");
+    let urls = vec![format!("amqp://{user}:secret@{rest}").parse().unwrap()];
+    let gateway = Gateway::started(Settings { urls, publishers: 1, ..Settings::default() });
+    gateway.is_ready().await;
+    let fixture = gateway.fixture();
+    let (mut careless, mut other) = (fixture.open().await, fixture.open().await);
+    let (open, shut) = (fixture.topic("open"), fixture.topic("shut"));
+    let Destination::Topic(key) = &shut else { panic!("{shut} is no topic") };
+    for (refused, what) in [
+        (&shut, format!("topic '{key}' in exchange 'amq.topic'")),
+        (&exchange("amq.fanout"), "exchange 'amq.fanout'".to_owned()),
+    ] {
+        let before: Vec<_> = (0..50).map(|_| other.start_publish(&open, "before")).collect();
+        let outcome = careless.start_publish(refused, "x");
+        let after: Vec<_> = (0..50).map(|_| other.start_publish(&open, "after")).collect();
+        let text = format!("ACCESS_REFUSED - access to {what} refused");
+        let outcome = outcome.await;
+        let Err(Fault::Amqp { name: "access_refused", text: said }) = outcome else { panic!("{outcome:?}") };
+        // Later versions say which access.
+        assert_eq!(said.replace("write access", "access"), text);
+        assert!(join_all(before.into_iter().chain(after)).await.iter().all(Result::is_ok));
+        assert_eq!(careless.start_publish(&open, "x").await, Ok(()));
+    }
+    gateway.stop().await;
+    rabbitmqctl(&["delete_user", &user]).await;
+}
+
 /// The library never uses the number of a channel again that RabbitMQ has closed.
 #[tokio::test]
 async fn exceptions_do_not_use_up_the_channels_of_the_connection() {

@@ -110,9 +110,9 @@ impl Writer {
             .await;
             is_armed = is_armed || self.arm(timer.as_mut());
             // All are cancel-safe: `recv_many` takes nothing unless it returns, the others keep their progress in `self`.
+            // The front is polled before its time is looked at.
             tokio::select! {
                 biased;
-                () = poll_fn(|cx| self.window.poll(cx)) => {}
                 opened = poll_fn(|cx| poll_opening(&mut self.opening, cx)) => self.opened(opened),
                 Some((session, outcome)) = self.preparations.next(), if !self.preparations.is_empty() => {
                     self.prepared(session, outcome);
@@ -124,6 +124,7 @@ impl Writer {
                     }
                     arrived.drain(..).for_each(|publish| self.admit(publish));
                 }
+                () = poll_fn(|cx| self.window.poll(cx)) => {}
                 () = timer.as_mut(), if is_armed => {
                     is_armed = false;
                     self.expire_front();
