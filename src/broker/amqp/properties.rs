@@ -28,7 +28,11 @@ pub(super) fn to_amqp(headers: &Headers, account: &Account) -> Result<BasicPrope
     }
     let mut properties = BasicProperties::default();
     let mut table = FieldTable::default();
-    for (name, value) in headers.iter() {
+    for (place, (name, value)) in headers.iter().enumerate() {
+        // The first one of a name counts.
+        if headers.iter().take(place).any(|(earlier, _)| earlier == name) {
+            continue;
+        }
         properties = match name {
             "amqp-message-id" => properties.with_message_id(short(name, value)?),
             "app-id" => properties.with_app_id(short(name, value)?),
@@ -45,10 +49,7 @@ pub(super) fn to_amqp(headers: &Headers, account: &Account) -> Result<BasicPrope
             "BCC" | "CC" => return Err(refused(format!("RabbitMQ takes no text in the header '{name}'"))),
             "user-id" => properties.with_user_id(user_id(value, account)?),
             _ => {
-                let name = short("name of a header", name)?;
-                if !table.contains_key(name.as_str()) {
-                    table.insert(name, AMQPValue::LongString(value.into()));
-                }
+                table.insert(short("name of a header", name)?, AMQPValue::LongString(value.into()));
                 properties
             }
         };
@@ -211,8 +212,9 @@ mod tests {
 
     #[test]
     fn p1_the_first_of_repeated_headers_travels() {
-        let headers = from_amqp(&sent(&[("a", "1"), ("a", "2")]));
-        assert_eq!(headers, Headers::from_iter([("a", "1")]));
+        let headers = from_amqp(&sent(&[("a", "1"), ("a", "2"), ("priority", "3"), ("priority", "high")]));
+        assert_eq!(headers, Headers::from_iter([("a", "1"), ("priority", "3")]));
+        assert_eq!(*sent(&[("persistent", "false"), ("persistent", "true")]).delivery_mode(), None);
     }
 
     #[test]

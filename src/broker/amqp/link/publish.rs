@@ -16,13 +16,13 @@ use crate::session::{Fault, Publish};
 impl Link {
     pub(super) fn content(&mut self, publish: Publish) -> Content {
         let Publish { destination, headers, body, reply_to } = publish;
+        let replies = reply_to.map(|key| self.replies(key));
         let context = self.generation.context();
         let max = context.settings.message_bytes_max;
         if body.len() > max {
             let text = format!("A message for RabbitMQ holds at most {max} bytes (broker.amqp.message_bytes_max)");
             return Err(Fault::Refused(text));
         }
-        let replies = reply_to.map(|key| self.replies(key));
         let properties = to_amqp(&headers, &context.account)?;
         let mut is_exchange_unsure = false;
         let (exchange, key, queue) = match destination {
