@@ -6,7 +6,8 @@
 //!   are delivered to each subscription in the order of the calls.
 //! - **Confirmation.** The [`Pending`] of a publish resolves `Ok` once the broker answers for the message: it has been
 //!   routed, and is in every queue it belongs to. A topic nobody is subscribed to is confirmed as well. On a fault the
-//!   message is in none of them, or (a lost connection) nobody knows. Publishes of one link resolve in their order.
+//!   message is in none of them, or (a lost connection) nobody knows. It is there twice when the back end could not tell
+//!   and had to publish it again. Publishes of one link resolve in their order.
 //! - **Subscriptions.** Once a subscribe has resolved, everything published afterwards by anybody reaches it. Something
 //!   published shortly before may reach it too. A topic subscription gets each message once, however many ways its
 //!   pattern matches.

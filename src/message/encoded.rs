@@ -11,9 +11,6 @@ use crate::stomp::{Command, Encoder, Version};
 /// enough. The oldest makes room, so that clients with ids of their own can't fill it for good.
 const REMEMBERED_MAX: usize = 4;
 
-/// What the gateway writes itself; a publisher's header of that name is left out.
-const OWN_HEADERS: [&str; 5] = ["ack", "destination", "message-id", "redelivered", "subscription"];
-
 /// Frames made so far, by version and subscription id.
 #[derive(Debug, Default)]
 pub(super) struct Encoded(Mutex<Vec<Entry>>);
@@ -57,7 +54,6 @@ pub(super) fn encode(
     ];
     // Only STOMP 1.2 acknowledges by a header of its own; before, the message-id does it (STOMP 1.2, MESSAGE).
     let ack = ack_id.filter(|_| version == Version::V1_2).map(|id| ("ack", id));
-    let published = message.headers().iter().filter(|(name, _)| !OWN_HEADERS.contains(name));
-    let headers = subscription.into_iter().chain(own).chain(ack).chain(published);
+    let headers = subscription.into_iter().chain(own).chain(ack).chain(message.headers().iter());
     Encoder::frame(version, Command::Message, headers, message.body())
 }

@@ -4,6 +4,7 @@
 //! has the same id. Does not know who subscribes, nor which back end carries it.
 
 mod encoded;
+mod own;
 
 use std::sync::Arc;
 
@@ -12,6 +13,8 @@ use bytes::Bytes;
 use crate::ident::SubscriptionKey;
 use crate::stomp::{Headers, Version};
 use encoded::Encoded;
+
+pub use own::is_own_header;
 
 /// A published message. Cloning it clones a pointer.
 #[derive(Clone, Debug)]
@@ -30,7 +33,7 @@ impl Message {
     /// `id` is the `message-id` for subscribers that do not acknowledge, unique within this gateway.
     ///
     /// `destination` is what subscribers are shown (the published one, not the pattern they subscribed to). `headers`
-    /// are the publisher's own; frames leave out those that the gateway writes itself.
+    /// are the publisher's, without those that [only the gateway writes](is_own_header).
     pub fn new(id: &str, destination: &str, headers: Headers, body: Bytes) -> Self {
         Self(Arc::new(Inner {
             id: id.into(),

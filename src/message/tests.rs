@@ -44,12 +44,15 @@ fn a3_without_an_id_there_is_no_subscription_header() {
 
 #[test]
 fn a_publisher_can_not_speak_for_the_gateway() {
-    let forged = ["ack", "destination", "message-id", "redelivered", "subscription", "content-length", "kept"];
-    let headers = forged.iter().map(|name| (*name, "forged")).collect();
-    let message = Message::new("m-1", "/topic/a", headers, Bytes::new());
-    let expected =
-        "MESSAGE\nsubscription:s\ndestination:/topic/a\nmessage-id:m-1\nredelivered:false\nkept:forged\n\n\0";
-    check(&message.shared_frame(Version::V1_2, Some("s")), expected);
+    let own = ["ack", "content-length", "destination", "message-id", "redelivered", "subscription", "user-name"];
+    for name in own.into_iter().chain(["stompgate-", "stompgate-error"]) {
+        for written in [name.to_owned(), format!("{name} "), format!("\t{name}"), format!("\u{FEFF}{name}\u{A0}")] {
+            assert!(is_own_header(&written), "{written:?}");
+        }
+    }
+    for name in ["", " ", "Ack", "message", "message-id-2", "user", "stompgate", "x-stompgate-error", "content-type"] {
+        assert!(!is_own_header(name), "{name:?}");
+    }
 }
 
 #[test]

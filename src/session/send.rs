@@ -6,14 +6,11 @@ use super::settings::Settings;
 use super::subscriptions::Subscriptions;
 use crate::destination::Destination;
 use crate::ident::SubscriptionKey;
+use crate::message::is_own_header;
 use crate::stomp::{Command, Frame, Headers};
 
-/// Headers of a SEND that speak to the gateway, or that only the gateway may say to a subscriber.
-const OWN: &[&str] =
-    &["ack", "content-length", "destination", "receipt", "redelivered", "subscription", "transaction", "user-name"];
-
-/// Headers of this prefix are the gateway's own, whoever sends them.
-const OWN_PREFIX: &str = "stompgate-";
+/// Headers of a SEND that speak to the gateway alone.
+const NOT_PUBLISHED: [&str; 2] = ["receipt", "transaction"];
 
 /// Checks a SEND, and takes it apart into what is published.
 pub(super) fn publish(
@@ -32,12 +29,9 @@ pub(super) fn publish(
     }
     check_expiration(frame.header("expiration"))?;
     let reply_to = reply_to(frame.header("reply-to"), subscriptions, settings)?;
-    let is_own = |name: &str| {
-        // Clients such as stomp.js cut blanks off a name, so with blanks it would pass for the gateway's own.
-        let plain = name.trim_matches(|it: char| it.is_whitespace() || it == '\u{FEFF}');
-        OWN.contains(&plain) || plain.starts_with(OWN_PREFIX) || (name == "reply-to" && reply_to.is_some())
-    };
-    let headers = frame.headers.iter().filter(|(name, _)| !is_own(name)).collect::<Headers>();
+    let stays =
+        |name: &str| is_own_header(name) || NOT_PUBLISHED.contains(&name) || (name == "reply-to" && reply_to.is_some());
+    let headers = frame.headers.iter().filter(|(name, _)| !stays(name)).collect::<Headers>();
     Ok(Publish { destination, headers, body: frame.body, reply_to })
 }
 

@@ -1,7 +1,7 @@
 //! One connection to RabbitMQ: how it is opened, and how its end is noticed.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
@@ -9,7 +9,7 @@ use lapin::runtime::default_runtime;
 use lapin::tcp::AMQPUriTcpExt;
 use lapin::uri::{AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use lapin::{Connection, ConnectionProperties, Event};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -170,7 +170,13 @@ pub(super) async fn close(connection: &Connection) {
 }
 
 /// Returns when the connection has ended; says meanwhile when RabbitMQ blocks it.
-pub(super) async fn watch(context: Arc<Context>, connection: Arc<Connection>, role: Role, lost: CancellationToken) {
+pub(super) async fn watch(
+    context: Arc<Context>,
+    connection: Arc<Connection>,
+    role: Role,
+    lost: CancellationToken,
+    unblocked: Arc<Mutex<Option<Instant>>>,
+) {
     let _counted = Counted::new(context.metrics.connections(role));
     let mut events = connection.events_listener();
     let mut check = interval(CHECK_INTERVAL);
@@ -187,6 +193,7 @@ pub(super) async fn watch(context: Arc<Context>, connection: Arc<Connection>, ro
                 }
                 Event::ConnectionUnblocked => {
                     blocked = None;
+                    *unblocked.lock().expect("no panic while held") = Some(Instant::now());
                     info!(connection = role.as_str(), "RabbitMQ takes publishes again");
                 }
                 // Of a channel, too: whether the connection is meant, its status says.

@@ -25,6 +25,8 @@ struct Inner {
     attempt: Mutex<Option<WeakShared<Attempt>>>,
     /// Why there was no connection, and when. Clients ask for one as often as they send.
     failure: Mutex<Option<(ConnectError, Instant)>>,
+    /// When RabbitMQ last ceased to block the connection.
+    unblocked: Arc<Mutex<Option<Instant>>>,
 }
 
 type Attempt = BoxFuture<'static, Result<Arc<Connection>, ConnectError>>;
@@ -32,12 +34,19 @@ type Attempt = BoxFuture<'static, Result<Arc<Connection>, ConnectError>>;
 impl Line {
     pub(super) fn new(context: &Arc<Context>, tasks: &Tasks, role: Role) -> Self {
         let (context, tasks) = (context.clone(), tasks.clone());
-        let (attempt, failure) = (Mutex::default(), Mutex::default());
-        Self(Arc::new(Inner { context, tasks, role, connection: OnceLock::new(), attempt, failure }))
+        let (attempt, failure, unblocked) = (Mutex::default(), Mutex::default(), Arc::default());
+        Self(Arc::new(Inner { context, tasks, role, connection: OnceLock::new(), attempt, failure, unblocked }))
+    }
+
+    /// The same, not connected yet.
+    pub(super) fn another(&self) -> Self {
+        let Inner { context, tasks, role, .. } = &*self.0;
+        Self::new(context, tasks, *role)
     }
 
     /// Connects, unless that has been done. Who asks meanwhile shares the attempt, and its outcome; who asks shortly after
-    /// it failed, that. A connection that is lost later ends its generation.
+    /// it failed, that. A connection that is lost later ends its generation, except that of the publishers: they go on with
+    /// [another](Self::another).
     pub(super) async fn open(&self) -> Result<Arc<Connection>, ConnectError> {
         match self.0.connection.get() {
             Some(connection) => Ok(connection.clone()),
@@ -56,7 +65,7 @@ impl Line {
     }
 
     async fn connect(self) -> Result<Arc<Connection>, ConnectError> {
-        let Inner { context, tasks, role, connection, .. } = &*self.0;
+        let Inner { context, tasks, role, connection, unblocked, .. } = &*self.0;
         // The attempt before this one may have ended since its outcome was looked for.
         if let Some(connection) = connection.get() {
             return Ok(connection.clone());
@@ -70,7 +79,11 @@ impl Line {
         let connected = connected.unwrap_or(Err(Fault::Unavailable.into()));
         *self.failure() = connected.as_ref().err().map(|error| (error.clone(), Instant::now()));
         let connected = Arc::new(connected?);
-        tasks.spawn(watch(context.clone(), connected.clone(), *role, tasks.ended().clone()));
+        let lost = match role {
+            Role::Feeds | Role::Private => tasks.ended().clone(),
+            Role::Publish => tasks.ended().child_token(),
+        };
+        tasks.spawn(watch(context.clone(), connected.clone(), *role, lost, unblocked.clone()));
         Ok(connection.get_or_init(|| connected).clone())
     }
 
@@ -82,7 +95,17 @@ impl Line {
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
         let context = &self.0.context;
         let connection = self.open().await.map_err(|error| error.fault(context))?;
-        context.answer(connection.create_channel()).await
+        let opened = async {
+            loop {
+                match connection.create_channel().await {
+                    // The library refuses the number of a channel that RabbitMQ has closed, for what it was closed for:
+                    // the next number may be a good one.
+                    Err(error) if error.is_amqp_soft_error() => {}
+                    outcome => return outcome,
+                }
+            }
+        };
+        context.answer(opened).await
     }
 
     /// Whether the connection is there, and can be used.
@@ -90,9 +113,17 @@ impl Line {
         self.0.connection.get().is_some_and(|it| it.status().connected())
     }
 
-    /// Whether RabbitMQ reads nothing from the connection for now.
-    pub(super) fn is_blocked(&self) -> bool {
-        self.0.connection.get().is_some_and(|it| it.status().blocked())
+    /// Whether the connection was there, and is there no more.
+    pub(super) fn is_lost(&self) -> bool {
+        self.0.connection.get().is_some_and(|it| !it.status().connected())
+    }
+
+    /// Until when RabbitMQ has read nothing from the connection: now, while it does not; none if it always has.
+    pub(super) fn blocked_until(&self) -> Option<Instant> {
+        if self.0.connection.get().is_some_and(|it| it.status().blocked()) {
+            return Some(Instant::now());
+        }
+        *self.0.unblocked.lock().expect("no panic while held")
     }
 
     /// What RabbitMQ granted; none before the connection is open.

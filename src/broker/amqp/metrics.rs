@@ -19,6 +19,7 @@ pub struct Metrics {
     pub(super) blocked: IntGauge,
     pub(super) publishes_in_flight: IntGauge,
     pub(super) confirm_seconds: Histogram,
+    pub(super) republished: IntCounter,
     pub(super) feed_deliveries: IntCounter,
     pub(super) feed_bindings: IntGauge,
     pub(super) private_channels: IntGauge,
@@ -77,6 +78,10 @@ impl Metrics {
                 "broker_amqp_confirm_seconds",
                 "From writing a message to its confirm; one message of each batch is observed.",
                 &CONFIRM_BUCKETS,
+            ),
+            republished: registry.counter(
+                "broker_amqp_republished_total",
+                "Messages published again because RabbitMQ closed their channel for another one.",
             ),
             feed_deliveries: registry.counter(
                 "broker_amqp_feed_deliveries_total",

@@ -3,7 +3,7 @@
 //! ```text
 //!  supervisor ── connects ──▶ generation: three connections; when one is lost, all of this ends
 //!                               │
-//!   Link::publish ────▶ publishing: writer ─▶ confirm channel ─▶ confirms ─▶ Pending
+//!   Link::publish ────▶ publishing: lanes ─▶ writer ─▶ confirm channel ─▶ window ─▶ Pending
 //!   Link::subscribe ──▶ feeds (topics, shared): lane ─▶ bind;  consumer ─▶ Table ─▶ Outbox
 //!                  └──▶ private (queues, acks): worker ─▶ channel of the session ─▶ Outbox
 //! ```

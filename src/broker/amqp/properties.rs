@@ -6,7 +6,9 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 
+use super::context::Account;
 use crate::destination::Destination;
+use crate::message::is_own_header;
 use crate::session::Fault;
 use crate::stomp::Headers;
 
@@ -16,17 +18,21 @@ const PROPERTY_BYTES_MAX: usize = 30 * 1024;
 /// What RabbitMQ takes as an expiration, in milliseconds.
 const EXPIRATION_MAX: u64 = u32::MAX as u64;
 
-/// Headers of a MESSAGE that the gateway writes itself. Whatever a publisher put there does not reach the client.
-const OWN: [&str; 6] = ["ack", "content-length", "destination", "message-id", "redelivered", "subscription"];
+/// Where RabbitMQ itself answers, on the channel of the request: not for channels that sessions share.
+const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
-pub(super) fn to_amqp(headers: &Headers) -> Result<BasicProperties, Fault> {
+pub(super) fn to_amqp(headers: &Headers, account: &Account) -> Result<BasicProperties, Fault> {
     // Each entry of the table costs a few bytes more than its text.
     if headers.size() + 8 * headers.len() > PROPERTY_BYTES_MAX {
         return Err(refused(format!("The headers of a message for RabbitMQ hold at most {PROPERTY_BYTES_MAX} bytes")));
     }
     let mut properties = BasicProperties::default();
     let mut table = FieldTable::default();
-    for (name, value) in headers.iter() {
+    for (place, (name, value)) in headers.iter().enumerate() {
+        // The first one of a name counts.
+        if headers.iter().take(place).any(|(earlier, _)| earlier == name) {
+            continue;
+        }
         properties = match name {
             "amqp-message-id" => properties.with_message_id(short(name, value)?),
             "app-id" => properties.with_app_id(short(name, value)?),
@@ -41,17 +47,9 @@ pub(super) fn to_amqp(headers: &Headers) -> Result<BasicProperties, Fault> {
             "timestamp" => properties.with_timestamp(number(name, value)?),
             "type" => properties.with_type(short(name, value)?),
             "BCC" | "CC" => return Err(refused(format!("RabbitMQ takes no text in the header '{name}'"))),
-            "user-id" => {
-                return Err(refused(
-                    "'user-id' can't be sent: RabbitMQ takes only the name of the account, which all sessions share"
-                        .to_owned(),
-                ));
-            }
+            "user-id" => properties.with_user_id(user_id(value, account)?),
             _ => {
-                let name = short("name of a header", name)?;
-                if !table.contains_key(name.as_str()) {
-                    table.insert(name, AMQPValue::LongString(value.into()));
-                }
+                table.insert(short("name of a header", name)?, AMQPValue::LongString(value.into()));
                 properties
             }
         };
@@ -62,7 +60,7 @@ pub(super) fn to_amqp(headers: &Headers) -> Result<BasicProperties, Fault> {
 pub(super) fn from_amqp(properties: &BasicProperties) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in properties.headers().iter().flatten() {
-        if OWN.contains(&name.as_str()) {
+        if is_own_header(name.as_str()) {
             continue;
         }
         match value {
@@ -124,8 +122,25 @@ fn expiration(value: &str) -> Result<ShortString, Fault> {
     short("expiration", value)
 }
 
+/// RabbitMQ takes only the name of the account, which says nothing of a client when all share one.
+fn user_id(value: &str, account: &Account) -> Result<ShortString, Fault> {
+    match account {
+        Account::Client { login, .. } if **login == *value => short("user-id", value),
+        Account::Client { login, .. } => {
+            Err(refused(format!("user-id must be '{login}', who is logged in, not '{value}'")))
+        }
+        Account::Gateway => {
+            let text = "'user-id' can't be sent: RabbitMQ takes only the name of the account, which all sessions share";
+            Err(refused(text.to_owned()))
+        }
+    }
+}
+
 /// D30: a reply-to must be a destination, and travels as it is.
 fn reply_to(value: &str) -> Result<ShortString, Fault> {
+    if value == DIRECT_REPLY_TO {
+        return Err(refused(format!("reply-to: '{value}' needs a channel of its own; use /temp-queue/NAME")));
+    }
     match Destination::parse(value) {
         Ok(Destination::TempQueue(_)) => Err(refused(format!("reply-to: '{value}' belongs to another session"))),
         Ok(
@@ -158,11 +173,11 @@ mod tests {
     use super::*;
 
     fn sent(headers: &[(&str, &str)]) -> BasicProperties {
-        to_amqp(&headers.iter().copied().collect()).unwrap()
+        to_amqp(&headers.iter().copied().collect(), &Account::Gateway).unwrap()
     }
 
     fn check_refused(name: &str, value: &str, expected: &str) {
-        match to_amqp(&Headers::from_iter([(name, value)])) {
+        match to_amqp(&Headers::from_iter([(name, value)]), &Account::Gateway) {
             Err(Fault::Refused(text)) => assert!(text.contains(expected), "{text}"),
             other => panic!("{name}:{value} became {other:?}"),
         }
@@ -197,8 +212,9 @@ mod tests {
 
     #[test]
     fn p1_the_first_of_repeated_headers_travels() {
-        let headers = from_amqp(&sent(&[("a", "1"), ("a", "2")]));
-        assert_eq!(headers, Headers::from_iter([("a", "1")]));
+        let headers = from_amqp(&sent(&[("a", "1"), ("a", "2"), ("priority", "3"), ("priority", "high")]));
+        assert_eq!(headers, Headers::from_iter([("a", "1"), ("priority", "3")]));
+        assert_eq!(*sent(&[("persistent", "false"), ("persistent", "true")]).delivery_mode(), None);
     }
 
     #[test]
@@ -217,6 +233,16 @@ mod tests {
         check_refused(&"n".repeat(256), "v", "name of a header is 256 bytes long");
         check_refused("x", &"v".repeat(PROPERTY_BYTES_MAX), "hold at most");
         check_refused("reply-to", "/bogus/x", "reply-to: '/bogus/x'");
+        check_refused("reply-to", "amq.rabbitmq.reply-to", "needs a channel of its own");
+    }
+
+    #[test]
+    fn p1_a_user_id_is_the_login_or_refused() {
+        let account = Account::Client { login: "jo".into(), passcode: "p".into(), vhost: "/".into() };
+        let sent = |value| to_amqp(&Headers::from_iter([("user-id", value)]), &account);
+        assert_eq!(sent("jo").unwrap().user_id().as_ref().map(ShortString::as_str), Some("jo"));
+        let refusal = "user-id must be 'jo', who is logged in, not 'root'".to_owned();
+        assert_eq!(sent("root"), Err(Fault::Refused(refusal)));
     }
 
     #[test]
@@ -233,7 +259,7 @@ mod tests {
         table.insert("long".into(), AMQPValue::LongLongInt(1 << 40));
         table.insert("bool".into(), AMQPValue::Boolean(true));
         table.insert("x-death".into(), AMQPValue::FieldArray(Vec::new().into()));
-        for name in OWN {
+        for name in ["ack", "content-length", "destination", "message-id", "stompgate-error", "user-name", " ack\t"] {
             table.insert(name.into(), AMQPValue::LongString("spoofed".into()));
         }
         let headers = from_amqp(&BasicProperties::default().with_headers(table));

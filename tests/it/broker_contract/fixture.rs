@@ -170,10 +170,18 @@ impl Session {
     }
 
     pub(crate) async fn publish_with(&mut self, destination: &Destination, headers: &[(&str, &str)], body: &[u8]) {
+        done(self.start_publish_with(destination, headers, body)).await;
+    }
+
+    pub(crate) fn start_publish_with(
+        &mut self,
+        destination: &Destination,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Pending {
         let headers = Headers::from_iter(headers.iter().copied());
         let body = Bytes::copy_from_slice(body);
-        let publish = Publish { destination: destination.clone(), headers, body, reply_to: None };
-        done(self.link().publish(publish)).await;
+        self.link().publish(Publish { destination: destination.clone(), headers, body, reply_to: None })
     }
 
     /// Publishes a message whose replies come under that key.
@@ -184,8 +192,7 @@ impl Session {
     }
 
     pub(crate) fn start_publish(&mut self, destination: &Destination, body: &str) -> Pending {
-        let (headers, body) = (Headers::new(), Bytes::copy_from_slice(body.as_bytes()));
-        self.link().publish(Publish { destination: destination.clone(), headers, body, reply_to: None })
+        self.start_publish_with(destination, &[], body.as_bytes())
     }
 
     /// The next delivery, settled if its subscription is `auto`, as a session does when it has written it.

@@ -31,13 +31,13 @@ fn password() -> String {
     login.split_once(':').expect("login:password").1.to_owned()
 }
 
-fn broker_address() -> SocketAddr {
+pub(crate) fn broker_address() -> SocketAddr {
     let url = variable("STOMPGATE_TEST_AMQP_URL");
     let (_, rest) = url.split_once('@').expect("login:password@");
     rest.split('/').next().unwrap().parse().expect("the tests' RabbitMQ is named by its address")
 }
 
-async fn behind(proxy: &Proxy, settings: Settings) -> Gateway {
+pub(crate) async fn behind(proxy: &Proxy, settings: Settings) -> Gateway {
     let url = url_with(&password(), proxy.address).parse().unwrap();
     let gateway = Gateway::started(Settings { urls: vec![url], ..settings });
     gateway.is_ready().await;
@@ -63,12 +63,12 @@ async fn expect_working(fixture: &Fixture) {
 }
 
 #[tokio::test]
-async fn the_loss_of_any_connection_ends_the_links_once_and_new_ones_work() {
+async fn the_loss_of_a_connection_that_consumes_ends_the_links_once_and_new_ones_work() {
     let connection_name = format!("loss-{}", SessionId::from_random(rand::random()));
     let gateway =
         Gateway::connected(Settings { connection_name: connection_name.clone(), ..Settings::default() }).await;
     let fixture = gateway.fixture();
-    for (round, role) in ["publish", "feeds", "private"].into_iter().enumerate() {
+    for (round, role) in ["feeds", "private"].into_iter().enumerate() {
         let (mut one, mut two, closed) = (fixture.open().await, fixture.open().await, fixture.open().await);
         one.subscribe(&fixture.topic("a")).await;
         two.subscribe(&fixture.queue("a")).await;
@@ -91,7 +91,7 @@ async fn the_loss_of_any_connection_ends_the_links_once_and_new_ones_work() {
         gateway.is_ready().await;
         expect_working(&fixture).await;
     }
-    assert_eq!(gateway.metric("connection_losses_total", ""), 3.0);
+    assert_eq!(gateway.metric("connection_losses_total", ""), 2.0);
     gateway.stop().await;
 }
 

@@ -1,40 +1,50 @@
 //! Where a SEND goes, and what of it travels.
 
+use std::sync::Arc;
+
 use lapin::types::ShortString;
 
 use super::Link;
 use crate::broker::amqp::NO_TEMP_QUEUE;
+use crate::broker::amqp::private::Replies;
 use crate::broker::amqp::properties::{short, to_amqp};
 use crate::broker::amqp::publishing::{Content, Routed};
 use crate::destination::Destination;
+use crate::ident::SubscriptionKey;
 use crate::session::{Fault, Publish};
 
 impl Link {
     pub(super) fn content(&mut self, publish: Publish) -> Content {
         let Publish { destination, headers, body, reply_to } = publish;
+        let replies = reply_to.map(|key| self.replies(key));
         let context = self.generation.context();
         let max = context.settings.message_bytes_max;
         if body.len() > max {
             let text = format!("A message for RabbitMQ holds at most {max} bytes (broker.amqp.message_bytes_max)");
             return Err(Fault::Refused(text));
         }
-        if reply_to.is_some() {
-            return Err(NO_TEMP_QUEUE);
-        }
-        let properties = to_amqp(&headers)?;
+        let properties = to_amqp(&headers, &context.account)?;
+        let mut is_exchange_unsure = false;
         let (exchange, key, queue) = match destination {
-            Destination::AmqQueue(name) => (ShortString::default(), short("the name of a queue", &name)?, None),
+            Destination::AmqQueue(name) | Destination::ReplyQueue(name) => {
+                (ShortString::default(), short("the name of a queue", &name)?, None)
+            }
             Destination::Exchange { name, key } => {
+                is_exchange_unsure = name.as_ref() != context.topic_exchange.as_str();
                 (short("the name of an exchange", &name)?, short("a routing key", &key)?, None)
             }
             Destination::Queue(name) => {
                 let queue = self.queue(&name)?;
                 (ShortString::default(), queue.name.clone(), Some(queue))
             }
-            Destination::Topic(topic) => (context.topic_exchange.clone(), short("a topic", &topic)?, None),
-            Destination::ReplyQueue(name) => (ShortString::default(), short("the name of a queue", &name)?, None),
             Destination::TempQueue(_) => return Err(NO_TEMP_QUEUE),
+            Destination::Topic(topic) => (context.topic_exchange.clone(), short("a topic", &topic)?, None),
         };
-        Ok(Routed { exchange, key, properties, body, queue, replies: None })
+        Ok(Box::new(Routed { exchange, is_exchange_unsure, key, properties, body, queue, replies }))
+    }
+
+    /// Where the answers come that are delivered under this key.
+    fn replies(&self, _key: SubscriptionKey) -> Arc<Replies> {
+        Arc::default()
     }
 }

@@ -1,5 +1,5 @@
-//! Keeps the order of each session's publishes while one of them waits for its queue to be declared; the others pass.
-//! Without I/O.
+//! Keeps the order of each session's publishes while one of them waits for its queue to be declared, its exchange to be
+//! looked for or its replies to be consumed; the others pass. Without I/O.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,13 +9,11 @@ use crate::session::Fault;
 /// What the lanes need to know of a publish.
 pub(super) trait Publish {
     fn session(&self) -> SessionId;
-    /// Whether something has to be declared before this one can be written.
-    fn needs_declare(&self) -> bool;
     /// It can't be written.
     fn fail(&mut self, fault: Fault);
 }
 
-/// The sessions that wait for a declare, each with its publishes in order; the first one needs the declare.
+/// The sessions that wait for a preparation, each with its publishes in order; the first one needs it.
 #[derive(Debug)]
 pub(super) struct Lanes<P>(HashMap<SessionId, VecDeque<P>>);
 
@@ -24,8 +22,8 @@ pub(super) struct Lanes<P>(HashMap<SessionId, VecDeque<P>>);
 pub(super) enum Admitted<P> {
     /// It can be written.
     Ready(P),
-    /// Its queue has to be declared; [`Lanes::declared`] goes on.
-    Declare,
+    /// Something has to be done first; [`Lanes::prepared`] goes on.
+    Prepare,
     /// Another one of its session is before it.
     Waits,
 }
@@ -35,14 +33,14 @@ impl<P: Publish> Lanes<P> {
         Self(HashMap::new())
     }
 
-    pub(super) fn admit(&mut self, publish: P) -> Admitted<P> {
+    pub(super) fn admit(&mut self, publish: P, needs_preparation: impl Fn(&P) -> bool) -> Admitted<P> {
         if let Some(lane) = self.0.get_mut(&publish.session()) {
             lane.push_back(publish);
             return Admitted::Waits;
         }
-        if publish.needs_declare() {
+        if needs_preparation(&publish) {
             self.0.insert(publish.session(), VecDeque::from([publish]));
-            return Admitted::Declare;
+            return Admitted::Prepare;
         }
         Admitted::Ready(publish)
     }
@@ -52,21 +50,27 @@ impl<P: Publish> Lanes<P> {
         self.0.get(&session).and_then(VecDeque::front)
     }
 
-    /// The declare that a session waited for is done: what can be written now goes to `ready`. Says whether the session
-    /// waits for another declare.
-    pub(super) fn declared(&mut self, session: SessionId, outcome: Result<(), Fault>, ready: &mut Vec<P>) -> bool {
+    /// What a session waited for is done: what can be written now goes to `ready`. Says whether the session waits for
+    /// another preparation.
+    pub(super) fn prepared(
+        &mut self,
+        session: SessionId,
+        outcome: Result<(), Fault>,
+        needs_preparation: impl Fn(&P) -> bool,
+        ready: &mut VecDeque<P>,
+    ) -> bool {
         let Some(mut lane) = self.0.remove(&session) else { return false };
         if let (Some(first), Err(fault)) = (lane.front_mut(), outcome) {
             first.fail(fault);
         }
         ready.extend(lane.pop_front());
         while let Some(publish) = lane.pop_front() {
-            if publish.needs_declare() {
+            if needs_preparation(&publish) {
                 lane.push_front(publish);
                 self.0.insert(session, lane);
                 return true;
             }
-            ready.push(publish);
+            ready.push_back(publish);
         }
         false
     }
@@ -96,12 +100,14 @@ mod tests {
             session(self.session)
         }
 
-        fn needs_declare(&self) -> bool {
-            self.queue.is_some_and(|it| !self.declared.borrow().contains(it))
-        }
-
         fn fail(&mut self, fault: Fault) {
             self.fault = Some(fault);
+        }
+    }
+
+    impl Sent {
+        fn needs_declare(&self) -> bool {
+            self.queue.is_some_and(|it| !self.declared.borrow().contains(it))
         }
     }
 
@@ -123,9 +129,9 @@ mod tests {
 
         fn admit(&mut self, number: u32, session: u8, queue: Option<&'static str>) {
             let publish = Sent { number, session, queue, declared: self.declared.clone(), fault: None };
-            match self.lanes.admit(publish) {
+            match self.lanes.admit(publish, Sent::needs_declare) {
                 Admitted::Ready(it) => self.log.push(it.number.to_string()),
-                Admitted::Declare => self.log.push(format!("{number}+D")),
+                Admitted::Prepare => self.log.push(format!("{number}+D")),
                 Admitted::Waits => {}
             }
         }
@@ -135,8 +141,8 @@ mod tests {
             if outcome.is_ok() {
                 self.declared.borrow_mut().insert(queue);
             }
-            let mut ready = Vec::new();
-            let waits = self.lanes.declared(session(of), outcome, &mut ready);
+            let mut ready = VecDeque::new();
+            let waits = self.lanes.prepared(session(of), outcome, Sent::needs_declare, &mut ready);
             let shown = |it: &Sent| if it.fault.is_some() { format!("{}!", it.number) } else { it.number.to_string() };
             self.log.extend(ready.iter().map(shown));
             waits

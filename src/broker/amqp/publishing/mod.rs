@@ -1,19 +1,25 @@
-//! Publishing: a few confirm channels, each with one task that writes and one that waits for the confirms.
+//! Publishing: a few confirm channels, each with one task that writes to it and waits for its confirms.
 //!
 //! One session uses one channel, so its publishes keep their order. They wait in a queue that is bounded in bytes
 //! for all sessions together; beyond it a publish fails at once with [`Fault::Full`], so what a session sent
 //! before and after it stays in order, and the session is told which one is missing. A session is not read from long
 //! before that: at `session.publishes_in_flight_max`. While RabbitMQ blocks, everything simply waits.
+//!
+//! What one session sends costs no other session anything, though they share a channel: see [`writer`].
 
-mod confirms;
+mod exchanges;
 mod lanes;
+mod shared_line;
+mod suspects;
+mod window;
 mod writer;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lapin::BasicProperties;
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::ShortString;
+use lapin::{BasicProperties, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::context::Context;
@@ -24,6 +30,8 @@ use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::ident::SessionId;
 use crate::session::Fault;
+use exchanges::Exchanges;
+use shared_line::SharedLine;
 
 /// What a message costs here beside its own bytes.
 const OVERHEAD: usize = 512;
@@ -37,11 +45,13 @@ pub(super) struct Publisher {
 }
 
 /// What is to be published, or why it can't be: that is answered in its turn, too.
-pub(super) type Content = Result<Routed, Fault>;
+pub(super) type Content = Result<Box<Routed>, Fault>;
 
 #[derive(Debug)]
 pub(super) struct Routed {
     pub(super) exchange: ShortString,
+    /// A client has named it, so it may be missing.
+    pub(super) is_exchange_unsure: bool,
     pub(super) key: ShortString,
     pub(super) properties: BasicProperties,
     pub(super) body: Bytes,
@@ -57,20 +67,21 @@ struct Outgoing {
     content: Content,
     done: oneshot::Sender<Result<(), Fault>>,
     /// Its part of the bound, until it was answered.
-    room: OwnedSemaphorePermit,
+    _room: OwnedSemaphorePermit,
 }
 
 pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line, declarer: &Declarer) -> Vec<Publisher> {
     let settings = &context.settings;
     let room_max = settings.publish_queue_bytes_max.min(Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(room_max));
+    let line = SharedLine::new(line, settings.reconnect_delay_min);
+    let exchanges = Exchanges::start(context, tasks, &line);
     // So many have all the room: their queue is never full before that is.
     let messages_max = room_max / OVERHEAD + 1;
     let start = |_| {
         let (queue, outgoing) = mpsc::channel(messages_max);
-        let (written, unconfirmed) = mpsc::channel(settings.publishes_in_flight_max);
-        tasks.spawn(writer::Writer::new(context, line, declarer, written).run(outgoing));
-        tasks.spawn(confirms::run(context.clone(), line.clone(), unconfirmed, tasks.ended().clone()));
+        let writer = writer::Writer::new(context, &line, declarer, &exchanges, tasks.ended());
+        tasks.spawn(writer.run(outgoing));
         Publisher { queue, room: room.clone(), room_max }
     };
     (0..settings.publishers.max(1)).map(start).collect()
@@ -86,7 +97,7 @@ impl Publisher {
             return Pending::ready(Err(Fault::Full { what, max: self.room_max, unit: "bytes", setting }));
         };
         let (done, answer) = oneshot::channel();
-        match self.queue.try_send(Outgoing { session, content, done, room }) {
+        match self.queue.try_send(Outgoing { session, content, done, _room: room }) {
             Ok(()) => Pending::Waiting(answer),
             Err(_) => Pending::ready(Err(Fault::Unavailable)),
         }
@@ -98,17 +109,42 @@ impl lanes::Publish for Outgoing {
         self.session
     }
 
-    fn needs_declare(&self) -> bool {
-        self.queue().is_some_and(|it| !it.is_declared())
-    }
-
     fn fail(&mut self, fault: Fault) {
         self.content = Err(fault);
     }
 }
 
 impl Outgoing {
-    fn queue(&self) -> Option<&Arc<Queue>> {
-        self.content.as_ref().ok().and_then(|it| it.queue.as_ref())
+    /// Whether something has to be done before it can be written.
+    fn needs_preparation(&self, exchanges: &Exchanges) -> bool {
+        let Ok(routed) = &self.content else { return false };
+        routed.queue.as_ref().is_some_and(|it| !it.is_declared())
+            || routed.replies.as_ref().is_some_and(|it| it.address().is_none())
+            || (routed.is_exchange_unsure && !exchanges.is_known(&routed.exchange))
+    }
+}
+
+const NOT_FOUND: &str = "not_found";
+
+/// What a client is told whose publish or exchange made RabbitMQ close a channel (E32).
+fn exception(context: &Context, error: &lapin::Error) -> Fault {
+    match (error.kind(), context.fault(error)) {
+        (ErrorKind::ProtocolError(error), Fault::Refused(text)) => match error.kind() {
+            AMQPErrorKind::Soft(error) => Fault::Amqp { name: name(error), text },
+            AMQPErrorKind::Hard(_) => Fault::Unavailable,
+        },
+        (_, fault) => fault,
+    }
+}
+
+const fn name(error: &AMQPSoftError) -> &'static str {
+    match error {
+        AMQPSoftError::ACCESSREFUSED => "access_refused",
+        AMQPSoftError::CONTENTTOOLARGE => "content_too_large",
+        AMQPSoftError::NOCONSUMERS => "no_consumers",
+        AMQPSoftError::NOROUTE => "no_route",
+        AMQPSoftError::NOTFOUND => NOT_FOUND,
+        AMQPSoftError::PRECONDITIONFAILED => "precondition_failed",
+        AMQPSoftError::RESOURCELOCKED => "resource_locked",
     }
 }

@@ -1,25 +1,37 @@
-//! The one task that publishes on a channel: with two, the library would give confirms to the wrong messages.
+//! The one task that publishes on a channel, and waits for the confirms: with two, the library would give confirms to
+//! the wrong messages.
+//!
+//! RabbitMQ closes a channel for a publish that it refuses, and does not say which one it was. What it has not confirmed
+//! is then published again, in order, each alone and confirmed before the next, so that each has a verdict of its own;
+//! what it had taken before it closed the channel arrives twice. The same is done when the connection is lost alone.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::mem;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{self, Poll};
 
 use futures::FutureExt;
-use futures::future::{BoxFuture, MaybeDone, maybe_done};
+use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
+use lapin::Channel;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, PublisherConfirm};
+use lapin::types::ShortString;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
 
-use super::confirms::Unconfirmed;
+use super::exchanges::Exchanges;
 use super::lanes::{Admitted, Lanes};
-use super::{Outgoing, Routed};
+use super::shared_line::{LOSSES_MAX, Patience, SharedLine};
+use super::suspects::Suspects;
+use super::window::{Entry, State, Window, Write};
+use super::{NOT_FOUND, Outgoing, Routed, exception};
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::declarer::Declarer;
 use crate::broker::amqp::line::Line;
-use crate::broker::amqp::metrics::Counted;
 use crate::ident::SessionId;
 use crate::session::Fault;
 
@@ -28,149 +40,348 @@ const BATCH: usize = 64;
 
 pub(super) struct Writer {
     context: Arc<Context>,
-    line: Line,
+    shared_line: SharedLine,
     declarer: Declarer,
-    channel: Option<Channel>,
+    exchanges: Exchanges,
+    ended: CancellationToken,
+    /// Of the channel that is written to, or was.
+    line: Option<Line>,
+    channel: Option<Arc<Channel>>,
+    opening: Option<BoxFuture<'static, Opened>>,
     lanes: Lanes<Outgoing>,
-    declares: FuturesUnordered<BoxFuture<'static, (SessionId, Result<(), Fault>)>>,
-    /// Bounded: as many wait for their confirms as may be in flight.
-    written: mpsc::Sender<Unconfirmed>,
+    preparations: FuturesUnordered<BoxFuture<'static, (SessionId, Result<(), Fault>)>>,
+    /// Can be written. Bounded, as the lanes are, by the bytes of all that wait.
+    ready: VecDeque<Outgoing>,
+    /// Never more than may be in flight.
+    window: Window,
+    /// Confirms that did not come in time. The library keeps one that is dropped for ever.
+    late: FuturesUnordered<BoxFuture<'static, ()>>,
+    /// Since the channel was lost, until all that had been written to it has a verdict.
+    recovery: Option<Recovery>,
+    suspects: Suspects,
 }
 
-/// Resolves when the bytes were written.
-type Write<'a> = Pin<Box<MaybeDone<BoxFuture<'a, lapin::Result<PublisherConfirm>>>>>;
+type Opened = Result<(Line, Channel), Fault>;
+
+/// What was found out while publishing one by one.
+#[derive(Default)]
+struct Recovery {
+    /// Exchanges that are missing, so that not each message to them costs a channel.
+    missing: HashMap<ShortString, Fault>,
+}
 
 impl Writer {
     pub(super) fn new(
         context: &Arc<Context>,
-        line: &Line,
+        line: &SharedLine,
         declarer: &Declarer,
-        written: mpsc::Sender<Unconfirmed>,
+        exchanges: &Exchanges,
+        ended: &CancellationToken,
     ) -> Self {
         Self {
             context: context.clone(),
-            line: line.clone(),
+            shared_line: line.clone(),
             declarer: declarer.clone(),
+            exchanges: exchanges.clone(),
+            ended: ended.clone(),
+            line: None,
             channel: None,
+            opening: None,
             lanes: Lanes::new(),
-            declares: FuturesUnordered::new(),
-            written,
+            preparations: FuturesUnordered::new(),
+            ready: VecDeque::new(),
+            window: Window::new(context.metrics.publishes_in_flight.clone()),
+            late: FuturesUnordered::new(),
+            recovery: None,
+            suspects: Suspects::default(),
         }
     }
 
     pub(super) async fn run(mut self, mut outgoing: mpsc::Receiver<Outgoing>) {
         let mut arrived = Vec::with_capacity(BATCH);
-        let mut ready = Vec::with_capacity(BATCH);
+        let mut timer = pin!(sleep(self.context.settings.operation_timeout));
+        let mut is_armed = false;
         loop {
-            // Both are cancel-safe: `recv_many` takes nothing unless it returns, a declare stays in its set.
+            poll_fn(|cx| {
+                self.settle(cx);
+                self.write(cx);
+                Poll::Ready(())
+            })
+            .await;
+            is_armed = is_armed || self.arm(timer.as_mut());
+            // All are cancel-safe: `recv_many` takes nothing unless it returns, the others keep their progress in `self`.
+            // The front is polled before its time is looked at.
             tokio::select! {
-                Some((session, outcome)) = self.declares.next(), if !self.declares.is_empty() => {
-                    if self.lanes.declared(session, outcome, &mut ready) {
-                        self.declare(session);
-                    }
+                biased;
+                opened = poll_fn(|cx| poll_opening(&mut self.opening, cx)) => self.opened(opened),
+                Some((session, outcome)) = self.preparations.next(), if !self.preparations.is_empty() => {
+                    self.prepared(session, outcome);
                 }
-                count = outgoing.recv_many(&mut arrived, BATCH) => {
+                Some(()) = self.late.next(), if !self.late.is_empty() => {}
+                count = outgoing.recv_many(&mut arrived, BATCH), if self.ready.len() < BATCH => {
                     if count == 0 {
                         return;
                     }
-                    for publish in arrived.drain(..) {
-                        self.admit(publish, &mut ready);
-                    }
+                    arrived.drain(..).for_each(|publish| self.admit(publish));
                 }
-            }
-            if !ready.is_empty() {
-                self.write(std::mem::take(&mut ready)).await;
+                () = poll_fn(|cx| self.window.poll(cx)) => {}
+                () = timer.as_mut(), if is_armed => {
+                    is_armed = false;
+                    self.expire_front();
+                }
             }
         }
     }
 
-    fn admit(&mut self, publish: Outgoing, ready: &mut Vec<Outgoing>) {
+    fn admit(&mut self, publish: Outgoing) {
         let session = publish.session;
-        match self.lanes.admit(publish) {
-            Admitted::Ready(publish) => ready.push(publish),
-            Admitted::Declare => self.declare(session),
+        match self.lanes.admit(publish, |it| it.needs_preparation(&self.exchanges)) {
+            Admitted::Ready(publish) => self.ready.push_back(publish),
+            Admitted::Prepare => self.prepare(session),
             Admitted::Waits => {}
         }
     }
 
-    /// Declares what the first waiting publish of a session needs.
-    fn declare(&self, session: SessionId) {
-        let queue = self.lanes.first(session).and_then(Outgoing::queue).cloned();
-        let queue = queue.expect("a lane begins with a publish that needs a declare");
-        let declarer = self.declarer.clone();
-        self.declares.push(async move { (session, declarer.declare(&queue).await) }.boxed());
+    /// Does what the first waiting publish of a session needs.
+    fn prepare(&self, session: SessionId) {
+        let publish = self.lanes.first(session).and_then(|it| it.content.as_ref().ok());
+        let routed = publish.expect("a lane begins with a publish that needs something");
+        let (queue, replies) = (routed.queue.clone(), routed.replies.clone());
+        let exchange = routed.is_exchange_unsure.then(|| routed.exchange.clone());
+        let (declarer, exchanges) = (self.declarer.clone(), self.exchanges.clone());
+        let prepared = async move {
+            if let Some(queue) = queue {
+                declarer.declare(&queue).await?;
+            }
+            if let Some(replies) = replies {
+                replies.open().await?;
+            }
+            match exchange {
+                Some(exchange) => exchanges.check(exchange).await,
+                None => Ok(()),
+            }
+        };
+        self.preparations.push(prepared.map(move |outcome| (session, outcome)).boxed());
     }
 
-    /// Writes a batch, and hands it to the task that waits for the confirms, in order.
-    async fn write(&mut self, batch: Vec<Outgoing>) {
-        let channel = self.channel().await;
-        let mut writes: Vec<Result<Write<'_>, Fault>> = Vec::with_capacity(batch.len());
-        for publish in &batch {
-            writes.push(match (&channel, &publish.content) {
-                (_, Err(fault)) | (Err(fault), Ok(_)) => Err(fault.clone()),
-                (Ok(channel), Ok(content)) => Ok(Box::pin(maybe_done(publish_on(channel, content)))),
-            });
+    fn prepared(&mut self, session: SessionId, outcome: Result<(), Fault>) {
+        if self.lanes.prepared(session, outcome, |it| it.needs_preparation(&self.exchanges), &mut self.ready) {
+            self.prepare(session);
         }
-        let begun = Instant::now();
-        // The first poll puts the frames into the library's queue, so this decides the order.
-        poll_fn(|cx| {
-            for write in writes.iter_mut().flatten() {
-                match write.as_mut().poll(cx) {
-                    Poll::Ready(()) | Poll::Pending => {}
+    }
+
+    /// Writes what can be written now, or what has to be written again.
+    fn write(&mut self, cx: &mut task::Context<'_>) {
+        if self.window.is_empty() {
+            self.recovery = None;
+        }
+        if self.recovery.is_some() {
+            return self.write_again(cx);
+        }
+        let count = self.writable();
+        if count == 0 || self.window.is_writing() {
+            return;
+        }
+        let Some(channel) = self.channel() else {
+            // What was written to a channel that is lost has to have its verdict first.
+            if self.window.is_empty() {
+                self.open();
+            }
+            return;
+        };
+        let mut begun = Some(Instant::now());
+        for publish in self.ready.drain(..count) {
+            let (state, observed_from) = match &publish.content {
+                Ok(content) => (State::Writing(publish_on(channel.clone(), content)), begun.take()),
+                Err(fault) => (State::Answered(Err(fault.clone())), None),
+            };
+            self.window.push(publish, state, observed_from, cx);
+        }
+    }
+
+    /// How many of those that are ready can be written together: a suspect's is alone in the window.
+    fn writable(&mut self) -> usize {
+        let front = self.window.front().map(|it| it.publish.session);
+        if front.is_some_and(|it| self.suspects.contains(it)) {
+            return 0;
+        }
+        if self.ready.front().is_some_and(|it| self.suspects.contains(it.session)) {
+            return usize::from(self.window.is_empty());
+        }
+        let room = self.context.settings.publishes_in_flight_max.max(1).saturating_sub(self.window.len());
+        self.ready.iter().take(room.min(BATCH)).take_while(|it| !self.suspects.contains(it.session)).count()
+    }
+
+    /// The front alone, if it is to be. What is behind it was written to a channel that is lost.
+    fn write_again(&mut self, cx: &mut task::Context<'_>) {
+        if !self.window.front().is_some_and(|it| matches!(it.state, State::Waiting)) {
+            return;
+        }
+        let Some(channel) = self.channel() else { return self.open() };
+        let content = self.window.front().and_then(|it| it.publish.content.as_ref().ok());
+        if let Some(content) = content {
+            let write = publish_on(channel, content);
+            self.window.write_alone(write, cx);
+            self.context.metrics.republished.inc();
+        }
+    }
+
+    /// The confirm channel, unless RabbitMQ has closed it.
+    fn channel(&self) -> Option<Arc<Channel>> {
+        self.channel.as_ref().filter(|it| it.status().connected()).cloned()
+    }
+
+    fn open(&mut self) {
+        if self.opening.is_none() {
+            self.opening = Some(open(self.context.clone(), self.shared_line.clone()).boxed());
+        }
+    }
+
+    fn opened(&mut self, opened: Opened) {
+        self.opening = None;
+        match opened {
+            Ok((line, channel)) => (self.line, self.channel) = (Some(line), Some(Arc::new(channel))),
+            Err(fault) if self.recovery.is_some() => self.answer_front(Err(fault)),
+            // Nothing is before what is ready: for that, the window had to be empty.
+            Err(fault) => {
+                while let Some(publish) = self.ready.pop_front() {
+                    let fault = publish.content.as_ref().err().unwrap_or(&fault).clone();
+                    self.answer(publish, Err(fault));
                 }
             }
-            Poll::Ready(())
-        })
-        .await;
-        let mut outcomes = Vec::with_capacity(writes.len());
-        for write in writes {
-            outcomes.push(match write {
-                // Without a deadline: it is how the broker holds publishers back, and heart-beats find a dead one.
-                Ok(mut write) => {
-                    write.as_mut().await;
-                    let written = write.as_mut().take_output().expect("it has just completed, and is taken once");
-                    written.map_err(|error| self.context.fault(&error))
-                }
-                Err(fault) => Err(fault),
-            });
         }
-        self.hand_over(batch, outcomes, begun).await;
     }
 
-    async fn hand_over(
-        &mut self,
-        batch: Vec<Outgoing>,
-        outcomes: Vec<Result<PublisherConfirm, Fault>>,
-        begun: Instant,
-    ) {
-        let (written, mut sample) = (Instant::now(), Some(begun));
-        for (publish, confirm) in batch.into_iter().zip(outcomes) {
-            let observed_from = if confirm.is_ok() { sample.take() } else { None };
-            let in_flight = confirm.is_ok().then(|| Counted::new(&self.context.metrics.publishes_in_flight));
-            let Outgoing { done, room, .. } = publish;
-            let unconfirmed = Unconfirmed { confirm, done, written, observed_from, in_flight, room };
-            // Fails only when everything ends; the senders that are dropped then say so.
-            if self.written.send(unconfirmed).await.is_err() {
-                return;
+    /// Answers what has a verdict, in order.
+    fn settle(&mut self, cx: &mut task::Context<'_>) {
+        while self.window.poll(cx).is_ready() {
+            let Some(front) = self.window.front() else { return };
+            match &front.state {
+                State::Answered(outcome) => {
+                    let outcome = outcome.clone();
+                    self.answer_front(outcome);
+                }
+                State::Failed(error) => {
+                    let error = error.clone();
+                    self.front_failed(&error);
+                }
+                State::Confirming { .. } | State::Waiting | State::Writing(_) => {}
             }
         }
     }
 
-    /// The confirm channel, opened anew when RabbitMQ closed the last one.
-    async fn channel(&mut self) -> Result<Channel, Fault> {
-        if let Some(channel) = self.channel.as_ref().filter(|it| it.status().connected()) {
-            return Ok(channel.clone());
+    /// The channel of the front was closed, or its connection: because of it, if it was alone there.
+    fn front_failed(&mut self, error: &lapin::Error) {
+        // No other one can have cost the channel.
+        let was_last = self.recovery.is_none() && self.window.len() == 1 && self.late.is_empty();
+        let Some(front) = self.window.front() else { return };
+        let is_culprit = error.is_amqp_soft_error() && (was_last || front.times_alone > 0);
+        if is_culprit || front.times_alone > LOSSES_MAX {
+            let session = front.publish.session;
+            if !is_culprit {
+                return self.answer_front(Err(Fault::Unavailable));
+            }
+            let fault = exception(&self.context, error);
+            self.suspects.insert(session, Instant::now());
+            self.convict(&fault);
+            return self.answer_front(Err(fault));
         }
-        let channel = self.line.channel().await?;
-        self.context.answer(channel.confirm_select(ConfirmSelectOptions { nowait: false })).await?;
-        self.channel = Some(channel.clone());
-        Ok(channel)
+        front.state = State::Waiting;
+        let exchange = front.publish.content.as_ref().ok().map(|it| it.exchange.clone());
+        let recovery = self.recovery.get_or_insert_default();
+        if let Some(fault) = exchange.and_then(|it| recovery.missing.get(&it)).cloned() {
+            self.answer_front(Err(fault));
+        }
+    }
+
+    /// Remembers what the front was refused for, if that holds for others as well.
+    fn convict(&mut self, fault: &Fault) {
+        let content = self.window.front().and_then(|it| it.publish.content.as_ref().ok());
+        let (Some(content), Fault::Amqp { name: NOT_FOUND, .. }) = (content, fault) else { return };
+        self.exchanges.forget(&content.exchange);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.missing.insert(content.exchange.clone(), fault.clone());
+        }
+    }
+
+    fn answer_front(&mut self, outcome: Result<(), Fault>) {
+        let Some(Entry { publish, observed_from, .. }) = self.window.pop() else { return };
+        if let (Some(from), Ok(())) = (observed_from, &outcome) {
+            self.context.metrics.confirm_seconds.observe(from.elapsed().as_secs_f64());
+        }
+        self.answer(publish, outcome);
+    }
+
+    fn answer(&self, publish: Outgoing, outcome: Result<(), Fault>) {
+        self.context.metrics.published(&outcome);
+        // Nobody listens when the session has gone meanwhile.
+        drop(publish.done.send(outcome));
+    }
+
+    /// Sets the timer to when the front has waited long enough, if there is one that waits for RabbitMQ.
+    fn arm(&mut self, timer: Pin<&mut Sleep>) -> bool {
+        let Some(deadline) = self.front_deadline() else { return false };
+        timer.reset(deadline);
+        true
+    }
+
+    /// The time of each message runs from when it was written, so that those before it do not add to it, and anew when
+    /// RabbitMQ reads again after it had blocked the connection.
+    fn front_deadline(&mut self) -> Option<Instant> {
+        let State::Confirming { written, .. } = self.window.front()?.state else { return None };
+        let blocked_until = self.line.as_ref().and_then(Line::blocked_until);
+        let from = blocked_until.map_or(written, |it| written.max(it));
+        Some(from + self.context.settings.operation_timeout)
+    }
+
+    fn expire_front(&mut self) {
+        if self.front_deadline().is_none_or(|it| it > Instant::now()) {
+            return;
+        }
+        let Some(front) = self.window.front() else { return };
+        let State::Confirming { confirm, .. } = mem::replace(&mut front.state, State::Waiting) else { return };
+        // With its channel, which would be closed if it were dropped. One that a late message may yet cost is not used
+        // to tell others apart.
+        let channel = if self.recovery.is_some() { self.channel.take() } else { self.channel.clone() };
+        self.late.push(confirm.map(|_| drop(channel)).boxed());
+        self.answer_front(Err(self.context.timed_out()));
+        if self.late.len() > self.context.settings.publishes_in_flight_max {
+            error!(late = self.late.len(), "RabbitMQ leaves too many publishes unanswered; connecting anew");
+            self.ended.cancel();
+        }
     }
 }
 
-fn publish_on<'a>(channel: &'a Channel, content: &'a Routed) -> BoxFuture<'a, lapin::Result<PublisherConfirm>> {
-    let Routed { exchange, key, properties, body, .. } = content;
+/// Never ready while no channel is being opened.
+fn poll_opening(opening: &mut Option<BoxFuture<'static, Opened>>, cx: &mut task::Context<'_>) -> Poll<Opened> {
+    opening.as_mut().map_or(Poll::Pending, |it| it.as_mut().poll(cx))
+}
+
+async fn open(context: Arc<Context>, shared_line: SharedLine) -> Opened {
+    let mut patience = Patience::default();
+    loop {
+        let (line, begun) = (shared_line.current().await, Instant::now());
+        let opened = async {
+            let channel = line.channel().await?;
+            context.answer(channel.confirm_select(ConfirmSelectOptions { nowait: false })).await?;
+            Ok(channel)
+        };
+        let outcome = opened.await;
+        if !patience.tries_again(&outcome, &line, begun).await {
+            return outcome.map(|channel| (line, channel));
+        }
+    }
+}
+
+/// The content stays where it is: it may have to be published again.
+fn publish_on(channel: Arc<Channel>, content: &Routed) -> Write {
+    let Routed { exchange, key, properties, body, replies, .. } = content;
+    let (exchange, key, body) = (exchange.clone(), key.clone(), body.clone());
+    let properties = match replies.as_ref().and_then(|it| it.address()) {
+        Some(address) => properties.clone().with_reply_to(address.clone()),
+        None => properties.clone(),
+    };
     // Never mandatory: what nobody waits for vanishes, as with RabbitMQ's own plugin, and is confirmed.
     let options = BasicPublishOptions { mandatory: false, immediate: false };
-    channel.basic_publish(exchange.clone(), key.clone(), options, body, properties.clone()).boxed()
+    async move { channel.basic_publish(exchange, key, options, &body, properties).await }.boxed()
 }

@@ -1,0 +1,174 @@
+//! Which exchanges are there. RabbitMQ closes the channel of a publish to one that is not, and many sessions share it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use lapin::options::ExchangeDeclareOptions;
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, ExchangeKind};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::exception;
+use super::shared_line::{Patience, SharedLine};
+use crate::broker::amqp::bench::Bench;
+use crate::broker::amqp::context::Context;
+use crate::broker::amqp::line::Line;
+use crate::broker::amqp::tasks::Tasks;
+use crate::session::Fault;
+
+/// An exchange is asked for again when it was not used for so long.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+
+/// Exchanges that are remembered. Beyond it all are forgotten, and asked for once more.
+const KNOWN_MAX: usize = 1_024;
+
+const WAITING_MAX: usize = 256;
+const OPERATIONS_PER_CHANNEL: u32 = 1_000;
+
+/// What one generation knows of the exchanges of its virtual host. Cloning it clones a handle.
+#[derive(Clone, Debug)]
+pub(super) struct Exchanges {
+    known: Arc<Known>,
+    checks: mpsc::Sender<Check>,
+}
+
+/// When each was last used. One that is missing is never remembered.
+#[derive(Debug, Default)]
+struct Known(Mutex<HashMap<ShortString, Instant>>);
+
+#[derive(Debug)]
+struct Check {
+    exchange: ShortString,
+    done: oneshot::Sender<Result<(), Fault>>,
+}
+
+impl Exchanges {
+    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &SharedLine) -> Self {
+        let (checks, waiting) = mpsc::channel(WAITING_MAX);
+        let known = Arc::new(Known::default());
+        tasks.spawn(run(context.clone(), line.clone(), known.clone(), waiting));
+        Self { known, checks }
+    }
+
+    /// Whether it was there when it was last asked for, which was not long ago.
+    pub(super) fn is_known(&self, exchange: &ShortString) -> bool {
+        self.known.renew(exchange, Instant::now())
+    }
+
+    /// A publish has shown that it is not there any more.
+    pub(super) fn forget(&self, exchange: &ShortString) {
+        self.known.0.lock().expect("no panic while held").remove(exchange);
+    }
+
+    pub(super) async fn check(&self, exchange: ShortString) -> Result<(), Fault> {
+        let (done, answer) = oneshot::channel();
+        // Fails when the connection is lost: the task that would answer has ended.
+        self.checks.send(Check { exchange, done }).await.map_err(|_| Fault::Unavailable)?;
+        answer.await.unwrap_or(Err(Fault::Unavailable))
+    }
+}
+
+impl Known {
+    fn insert(&self, exchange: ShortString, now: Instant) {
+        let mut known = self.0.lock().expect("no panic while held");
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(exchange, now);
+    }
+
+    fn renew(&self, exchange: &ShortString, now: Instant) -> bool {
+        let mut known = self.0.lock().expect("no panic while held");
+        match known.get_mut(exchange) {
+            Some(used) if now.duration_since(*used) < KNOWN_FOR => {
+                *used = now;
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+}
+
+async fn run(context: Arc<Context>, line: SharedLine, known: Arc<Known>, mut checks: mpsc::Receiver<Check>) {
+    let mut desk = Desk::new(context, line).await;
+    while let Some(Check { exchange, done }) = checks.recv().await {
+        // Somebody else may have asked just before.
+        let is_known = known.renew(&exchange, Instant::now());
+        let outcome = if is_known { Ok(()) } else { desk.ask(&exchange).await };
+        if outcome.is_ok() {
+            known.insert(exchange, Instant::now());
+        }
+        // Nobody listens when the generation has ended meanwhile.
+        drop(done.send(outcome));
+    }
+}
+
+/// Where RabbitMQ is asked.
+struct Desk {
+    context: Arc<Context>,
+    shared_line: SharedLine,
+    line: Line,
+    bench: Bench,
+}
+
+impl Desk {
+    async fn new(context: Arc<Context>, shared_line: SharedLine) -> Self {
+        let line = shared_line.current().await;
+        let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
+        Self { context, shared_line, line, bench }
+    }
+
+    async fn ask(&mut self, exchange: &ShortString) -> Result<(), Fault> {
+        let mut patience = Patience::default();
+        loop {
+            if self.line.is_lost() {
+                *self = Self::new(self.context.clone(), self.shared_line.clone()).await;
+            }
+            let begun = Instant::now();
+            let answer = self.bench.work(|channel| declare_passively(channel, exchange.clone())).await;
+            if !patience.tries_again(&answer, &self.line, begun).await {
+                return answer?.map_err(|error| exception(&self.context, &error));
+            }
+        }
+    }
+}
+
+/// A refusal is an answer, too, though it costs the channel.
+async fn declare_passively(channel: Channel, exchange: ShortString) -> lapin::Result<lapin::Result<()>> {
+    let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    // Of what kind it is does not matter to a passive declare.
+    match channel.exchange_declare(exchange, ExchangeKind::Direct, options, FieldTable::default()).await {
+        Err(error) if error.is_amqp_soft_error() => Ok(Err(error)),
+        outcome => outcome.map(Ok),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_exchange_is_known_for_a_while_after_its_last_use() {
+        let (known, name) = (Known::default(), ShortString::from("x"));
+        assert!(!known.renew(&name, Instant::now()));
+        known.insert(name.clone(), Instant::now());
+        for _ in 0..3 {
+            tokio::time::advance(KNOWN_FOR - Duration::from_secs(1)).await;
+            assert!(known.renew(&name, Instant::now()));
+        }
+        tokio::time::advance(KNOWN_FOR).await;
+        assert!(!known.renew(&name, Instant::now()));
+    }
+
+    #[tokio::test]
+    async fn not_more_exchanges_are_remembered_than_the_bound() {
+        let known = Known::default();
+        for number in 0..=KNOWN_MAX {
+            known.insert(number.to_string().into(), Instant::now());
+        }
+        assert_eq!(known.0.lock().unwrap().len(), 1);
+        assert!(known.renew(&KNOWN_MAX.to_string().into(), Instant::now()));
+    }
+}

@@ -1,0 +1,151 @@
+//! What was handed to RabbitMQ and is not answered yet, in order, each with its content until then.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures::future::BoxFuture;
+use lapin::{Confirmation, PublisherConfirm};
+use prometheus::IntGauge;
+use tokio::time::Instant;
+
+use super::Outgoing;
+use crate::broker::amqp::metrics::Counted;
+use crate::session::Fault;
+
+/// Resolves when the bytes were written.
+pub(super) type Write = BoxFuture<'static, lapin::Result<PublisherConfirm>>;
+
+/// Only its front is answered, so the answers keep the order of the publishes.
+pub(super) struct Window {
+    entries: VecDeque<Entry>,
+    /// How many at the back are not known to be written.
+    unwritten: usize,
+    in_flight: IntGauge,
+}
+
+pub(super) struct Entry {
+    pub(super) publish: Outgoing,
+    pub(super) state: State,
+    /// When it was written first, if this one stands for its batch in the histogram.
+    pub(super) observed_from: Option<Instant>,
+    /// How often it was written while nothing else was on its channel: what happens to the channel is its doing then.
+    pub(super) times_alone: u32,
+    in_flight: Option<Counted>,
+}
+
+pub(super) enum State {
+    Answered(Result<(), Fault>),
+    Confirming {
+        confirm: PublisherConfirm,
+        written: Instant,
+    },
+    /// The channel was lost, because of this one or of another.
+    Failed(lapin::Error),
+    /// To be written once more.
+    Waiting,
+    Writing(Write),
+}
+
+impl Window {
+    pub(super) fn new(in_flight: IntGauge) -> Self {
+        Self { entries: VecDeque::new(), unwritten: 0, in_flight }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn is_writing(&self) -> bool {
+        self.unwritten > 0
+    }
+
+    pub(super) fn front(&mut self) -> Option<&mut Entry> {
+        self.entries.front_mut()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let entry = self.entries.pop_front();
+        self.unwritten = self.unwritten.min(self.entries.len());
+        entry
+    }
+
+    /// Polls the write at once: that puts the frames into the library's queue, and so decides the order.
+    pub(super) fn push(
+        &mut self,
+        publish: Outgoing,
+        state: State,
+        observed_from: Option<Instant>,
+        cx: &mut Context<'_>,
+    ) {
+        let mut entry = Entry { publish, state, observed_from, times_alone: 0, in_flight: None };
+        if entry.poll_write(&self.in_flight, cx).is_pending() || self.unwritten > 0 {
+            self.unwritten += 1;
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// Writes the front again, while nothing else is on its channel.
+    pub(super) fn write_alone(&mut self, write: Write, cx: &mut Context<'_>) {
+        let Some(front) = self.entries.front_mut() else { return };
+        front.state = State::Writing(write);
+        front.times_alone += 1;
+        match front.poll_write(&self.in_flight, cx) {
+            // What became of it is seen at the next poll.
+            Poll::Ready(()) | Poll::Pending => {}
+        }
+    }
+
+    /// Ready when the front can be taken or has failed, or when the last of what was being written has been.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let was_writing = self.is_writing();
+        while let Some(entry) = self.entries.len().checked_sub(self.unwritten).and_then(|it| self.entries.get_mut(it)) {
+            if entry.poll_write(&self.in_flight, cx).is_pending() {
+                break;
+            }
+            self.unwritten -= 1;
+        }
+        let front = match self.entries.front_mut() {
+            Some(entry) => entry.poll_answer(&self.in_flight, cx),
+            None => Poll::Pending,
+        };
+        if was_writing && !self.is_writing() { Poll::Ready(()) } else { front }
+    }
+}
+
+impl Entry {
+    fn poll_write(&mut self, in_flight: &IntGauge, cx: &mut Context<'_>) -> Poll<()> {
+        if let State::Writing(write) = &mut self.state {
+            self.state = match ready!(write.as_mut().poll(cx)) {
+                Ok(confirm) => {
+                    self.in_flight = Some(Counted::new(in_flight));
+                    State::Confirming { confirm, written: Instant::now() }
+                }
+                Err(error) => State::Failed(error),
+            };
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_answer(&mut self, in_flight: &IntGauge, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_write(in_flight, cx));
+        match &mut self.state {
+            State::Answered(_) | State::Failed(_) => Poll::Ready(()),
+            State::Confirming { confirm, .. } => {
+                self.state = match ready!(Pin::new(confirm).poll(cx)) {
+                    Ok(Confirmation::Ack(_) | Confirmation::NotRequested) => State::Answered(Ok(())),
+                    Ok(Confirmation::Nack(_)) => State::Answered(Err(Fault::Nacked)),
+                    Err(error) => State::Failed(error),
+                };
+                self.in_flight = None;
+                Poll::Ready(())
+            }
+            State::Waiting | State::Writing(_) => Poll::Pending,
+        }
+    }
+}
