@@ -135,7 +135,7 @@ async fn c4_each_session_is_in_the_virtual_host_that_it_named() {
 async fn permissions_are_those_of_the_client() {
     let (gateway, site) = (Gateway::connected(by_client()).await, Site::new().await);
     let reader = format!("reader-{}", site.name);
-    site.add_user(&reader, ["^stompgate", "^stompgate", "^(stompgate|amq.topic)"]).await;
+    site.add_user(&reader, ["^stomp", "^stomp", "^(stomp|amq.topic)"]).await;
     let topic_rule = ["set_topic_permissions", "-p", &site.name, &reader, "amq.topic", "^$", r"^test\..*\.open"];
     rabbitmqctl(&topic_rule).await;
     let fixture = gateway.fixture();
