@@ -173,7 +173,7 @@ async fn e32_an_exchange_that_takes_nothing_from_clients_is_refused_by_rabbitmq(
     let (queue, internal) = (fixture.queue("a"), test_name(&fixture, "internal"));
     let channel = foreign_channel().await;
     declare_exchange(&channel, &internal, true).await;
-    for _ in 0..3 {
+    for _ in 0..20 {
         let before = other.start_publish(&queue, "before");
         let refused = careless.start_publish(&exchange(&internal), "x");
         let after = other.start_publish(&queue, "after");
@@ -182,9 +182,9 @@ async fn e32_an_exchange_that_takes_nothing_from_clients_is_refused_by_rabbitmq(
         assert!(text.starts_with("ACCESS_REFUSED - cannot publish to internal exchange"), "{text}");
         assert_eq!((before.await, after.await), (Ok(()), Ok(())));
     }
-    // Only the first one was not expected.
+    // Only the first one came unexpected.
     let republished = gateway.metric("republished_total", "");
-    assert!((1.0..=3.0).contains(&republished), "{republished}");
+    assert!(republished <= 6.0, "{republished}");
     delete_exchange(&channel, &internal).await;
     gateway.stop().await;
 }
