@@ -166,6 +166,10 @@ impl Share {
         self.gauge.add(by);
         self.count += by;
     }
+
+    pub(super) fn clear(&mut self) {
+        self.change(-self.count);
+    }
 }
 
 impl Drop for Share {

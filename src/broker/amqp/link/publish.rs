@@ -28,7 +28,7 @@ impl Link {
                 (short("the name of an exchange", &name)?, short("a routing key", &key)?, None)
             }
             Destination::Queue(name) => {
-                let queue = self.queue(&name)?;
+                let queue = self.queue(&name, &headers)?;
                 (ShortString::default(), queue.name.clone(), Some(queue))
             }
             Destination::Topic(topic) => (context.topic_exchange.clone(), short("a topic", &topic)?, None),

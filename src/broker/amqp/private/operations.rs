@@ -1,0 +1,211 @@
+//! What a SUBSCRIBE and an UNSUBSCRIBE ask of RabbitMQ, apart from the task that delivers and settles meanwhile.
+
+use std::sync::Arc;
+
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::ShortString;
+use lapin::{Channel, Consumer};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::timeout;
+
+use super::exclusives::Claim;
+use super::homes::Home;
+use super::{Consume, Parts, Source};
+use crate::broker::amqp::declarer::{Condition, Declarer, Queue};
+use crate::broker::amqp::metrics::Counted;
+use crate::ident::{SessionId, SubscriptionKey};
+use crate::session::Fault;
+
+/// Where a session has its channel. Cloning it clones handles.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// The same for all of its subscriptions.
+    seat: Option<Arc<(Arc<Home>, OwnedSemaphorePermit)>>,
+    pub(super) channel: Option<Arc<(Channel, Counted)>>,
+}
+
+/// What a subscribe has made.
+#[derive(Debug)]
+pub(super) struct Consumed {
+    pub(super) name: ShortString,
+    pub(super) consumer: Consumer,
+    /// Of an exclusive queue.
+    pub(super) claim: Option<Claim>,
+}
+
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) fault: Fault,
+    pub(super) left: Left,
+}
+
+/// What is left of the channel after a subscribe that failed.
+#[derive(Debug)]
+pub(super) enum Left {
+    Channel,
+    /// The consumer is cancelled, but what it was given before is to be returned.
+    Cancelled(SubscriptionKey, Consumer),
+    /// RabbitMQ refused, or nobody knows: either way the channel is of no use.
+    Nothing,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { fault, left: Left::Channel }
+    }
+}
+
+/// A queue that can be consumed.
+struct Prepared {
+    name: ShortString,
+    claim: Option<Claim>,
+    /// Made for this subscription, as far as anybody can tell: it held nothing, and nobody consumed it.
+    is_new: bool,
+}
+
+impl Place {
+    pub(super) fn home(&self) -> Option<&Arc<Home>> {
+        self.seat.as_ref().map(|it| &it.0)
+    }
+
+    fn take_seat(&mut self, parts: &Parts) -> Result<Arc<Home>, Fault> {
+        if self.seat.is_none() {
+            self.seat = Some(Arc::new(parts.homes.room()?));
+        }
+        self.home().cloned().ok_or(Fault::Unavailable)
+    }
+
+    async fn take_channel(&mut self, parts: &Parts, home: &Home) -> Result<Channel, Fault> {
+        if let Some(channel) = &self.channel {
+            return Ok(channel.0.clone());
+        }
+        let channel = home.line.channel().await?;
+        let counted = Counted::new(&parts.context.metrics.private_channels);
+        self.channel = Some(Arc::new((channel.clone(), counted)));
+        Ok(channel)
+    }
+}
+
+/// Declare, prefetch, consume, bind: in this order (D17), so that nothing is missed and nothing overruns. A refusal
+/// before `consume` costs nothing.
+pub(super) async fn subscribe(
+    parts: &Parts,
+    session: SessionId,
+    place: &mut Place,
+    consume: &Consume,
+) -> Result<Consumed, Failed> {
+    let home = place.take_seat(parts)?;
+    let Prepared { name, claim, is_new } = prepare(parts, session, &home, &consume.source).await?;
+    home.exclusives.check(&name, session)?;
+    let channel = place.take_channel(parts, &home).await?;
+    let consumer = match consume_on(parts, &channel, name.clone(), consume).await {
+        Ok(consumer) => consumer,
+        Err(fault) => {
+            discard(&home.declarer, &name, is_new).await;
+            return Err(Failed { fault, left: Left::Nothing });
+        }
+    };
+    if let Source::Bound(bound) = &consume.source
+        && let Err(fault) = home.declarer.bind(&name, bound.exchange.clone(), bound.key.clone()).await
+    {
+        let cancel = channel.basic_cancel(tag(consume), BasicCancelOptions { nowait: false });
+        let cancelled = parts.context.answer(cancel).await;
+        discard(&home.declarer, &name, is_new).await;
+        let left = if cancelled.is_ok() { Left::Cancelled(consume.key, consumer) } else { Left::Nothing };
+        return Err(Failed { fault, left });
+    }
+    Ok(Consumed { name, consumer, claim })
+}
+
+pub(super) fn tag(consume: &Consume) -> ShortString {
+    ShortString::from(consume.key.0.to_string())
+}
+
+async fn prepare(parts: &Parts, session: SessionId, home: &Home, source: &Source) -> Result<Prepared, Fault> {
+    match source {
+        Source::Bound(bound) => declare(home, session, &bound.queue).await,
+        Source::Declared(queue) => Ok(Prepared { is_new: false, ..declare(home, session, queue).await? }),
+        Source::Existing(name) => {
+            home.declarer.check(name).await?;
+            Ok(Prepared { name: name.clone(), claim: None, is_new: false })
+        }
+        Source::Replies(_) => {
+            let name = home.declarer.declare_unnamed(parts.context.exclusive_arguments()).await?;
+            let claim = Some(home.exclusives.claim(&name, session)?);
+            Ok(Prepared { name, claim, is_new: false })
+        }
+    }
+}
+
+async fn declare(home: &Home, session: SessionId, queue: &Queue) -> Result<Prepared, Fault> {
+    let name = queue.name.clone();
+    let is_exclusive = queue.declare.options.exclusive;
+    let claim = is_exclusive.then(|| home.exclusives.claim(&name, session)).transpose()?;
+    let is_new = home.declarer.declare_again(queue).await?;
+    Ok(Prepared { name, claim, is_new })
+}
+
+async fn consume_on(
+    parts: &Parts,
+    channel: &Channel,
+    queue: ShortString,
+    consume: &Consume,
+) -> Result<Consumer, Fault> {
+    let options = BasicConsumeOptions { no_local: false, no_ack: false, exclusive: false, nowait: false };
+    let begin = async {
+        channel.basic_qos(consume.prefetch.max(1), BasicQosOptions { global: false }).await?;
+        channel.basic_consume(queue, tag(consume), options, consume.arguments.clone()).await
+    };
+    parts.context.answer(begin).await
+}
+
+/// What a failed subscribe has made, it takes away (D17), but not what was there before and may hold messages.
+async fn discard(declarer: &Declarer, queue: &ShortString, is_new: bool) {
+    if is_new {
+        // Refused if somebody uses it by now.
+        drop(declarer.delete(queue, Condition::Idle).await);
+    }
+}
+
+/// Nothing is delivered any more once `drained` has come. Then the queue goes, if there is one to delete.
+pub(super) async fn cancel(
+    parts: Parts,
+    place: Place,
+    tag: ShortString,
+    drained: oneshot::Receiver<()>,
+    delete: Option<ShortString>,
+) -> Result<(), Failed> {
+    let (Some(channel), Some(home)) = (&place.channel, place.home()) else { return Ok(()) };
+    let cancel = async {
+        // With the channel the consumer has gone as well, and `drained` is told or dropped.
+        drop(channel.0.basic_cancel(tag, BasicCancelOptions { nowait: false }).await);
+        drop(drained.await);
+    };
+    if timeout(parts.context.settings.operation_timeout, cancel).await.is_err() {
+        return Err(Failed { fault: parts.context.timed_out(), left: Left::Nothing });
+    }
+    match delete {
+        Some(queue) => Ok(home.declarer.delete(&queue, Condition::Always).await?),
+        None => Ok(()),
+    }
+}
+
+impl Source {
+    /// What an UNSUBSCRIBE deletes beyond what RabbitMQ does by itself.
+    pub(super) fn left_behind(&self, is_final: bool) -> Option<ShortString> {
+        let Self::Bound(bound) = self else { return None };
+        let options = &bound.queue.declare.options;
+        let is_left = (is_final && bound.is_topic) || (options.exclusive && !options.auto_delete);
+        is_left.then(|| bound.queue.name.clone())
+    }
+
+    /// Whether RabbitMQ deletes the queue with its consumer.
+    pub(super) fn goes_with_its_consumer(&self) -> bool {
+        match self {
+            Self::Bound(bound) => bound.queue.declare.options.auto_delete,
+            Self::Declared(queue) => queue.declare.options.auto_delete,
+            Self::Existing(_) => false,
+            Self::Replies(_) => true,
+        }
+    }
+}
