@@ -58,7 +58,7 @@ impl Gateway {
         self.lifecycle.stop();
         timeout(DEADLINE, self.lifecycle.ended()).await.expect("all tasks end when the process stops");
         assert_eq!(self.metric("connected", ""), 0.0);
-        for gauge in ["publishes_in_flight", "feed_bindings", "private_channels"] {
+        for gauge in ["publishes_in_flight", "feed_bindings", "private_channels", "private_consumers", "unsettled"] {
             assert_eq!(self.metric(gauge, ""), 0.0, "{gauge} after the end");
         }
     }

@@ -23,7 +23,7 @@ pub(in crate::broker::amqp) struct Replies {
 
 /// What the channel of the session knows of it.
 #[derive(Debug, Default)]
-pub(super) struct ReplyQueue {
+pub(in crate::broker::amqp) struct ReplyQueue {
     name: OnceLock<(ShortString, Claim)>,
     has_ended: AtomicBool,
 }

@@ -149,13 +149,14 @@ impl Worker {
         let (outcome, done) = match outcome {
             Outcome::Cancelled { outcome, done } => (outcome, done),
             Outcome::Subscribed { consume, mut place, had_channel, outcome, done } => {
-                let outcome = if had_channel && self.place.channel.is_none() {
-                    place.channel = None;
-                    Err(Failed::from(Fault::Unavailable))
-                } else {
-                    outcome
-                };
+                let was_lost = had_channel && self.place.channel.is_none();
+                place.channel.take_if(|_| was_lost);
                 self.place = place;
+                let outcome = match outcome {
+                    Ok(_) if was_lost => Err(Fault::Unavailable.into()),
+                    Err(Failed { fault, .. }) if was_lost => Err(fault.into()),
+                    usual => usual,
+                };
                 (outcome.map(|consumed| self.consumed(consume, consumed)), done)
             }
         };
