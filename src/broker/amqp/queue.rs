@@ -11,7 +11,7 @@ use crate::session::Fault;
 use crate::stomp::Headers;
 
 /// Arguments of queue.declare that are text (D44).
-const TEXTS: [&str; 4] = ["x-dead-letter-exchange", "x-dead-letter-routing-key", "x-max-age", QUEUE_TYPE];
+const TEXTS: [&str; 4] = ["x-dead-letter-exchange", "x-dead-letter-routing-key", MAX_AGE, QUEUE_TYPE];
 
 /// Those that are whole numbers (D45). All others that begin with `x-` mean nothing here (D46).
 const NUMBERS: [&str; 7] = [
@@ -24,6 +24,7 @@ const NUMBERS: [&str; 7] = [
     "x-stream-max-segment-size-bytes",
 ];
 
+const MAX_AGE: &str = "x-max-age";
 const QUEUE_TYPE: &str = "x-queue-type";
 const QUEUE_NAME: &str = "x-queue-name";
 const PRIORITY: &str = "x-priority";
@@ -138,8 +139,11 @@ pub(super) fn consume_arguments(headers: &Headers) -> Result<FieldTable, Fault> 
 fn arguments(headers: &Headers) -> Result<FieldTable, Fault> {
     let mut arguments = FieldTable::default();
     for name in TEXTS {
-        if let Some(value) = headers.get(name) {
-            arguments.insert(name.into(), AMQPValue::LongString(value.trim().into()));
+        if let Some(value) = headers.get(name).map(str::trim) {
+            if name == MAX_AGE {
+                check_age(value)?;
+            }
+            arguments.insert(name.into(), AMQPValue::LongString(value.into()));
         }
     }
     for name in NUMBERS {
@@ -148,6 +152,16 @@ fn arguments(headers: &Headers) -> Result<FieldTable, Fault> {
         }
     }
     Ok(arguments)
+}
+
+/// RabbitMQ 3.10 fails over any other, and closes the connection, which many sessions share.
+fn check_age(value: &str) -> Result<(), Fault> {
+    let number = value.strip_suffix(['Y', 'M', 'D', 'h', 'm', 's']).unwrap_or_default();
+    if number.is_empty() || !number.bytes().all(|it| it.is_ascii_digit()) {
+        let text = format!("{MAX_AGE} must be a whole number and one of Y, M, D, h, m, s, as in 7D, not '{value}'");
+        return Err(Fault::Refused(text));
+    }
+    Ok(())
 }
 
 fn is_replicated(headers: &Headers) -> bool {

@@ -423,3 +423,50 @@ async fn deliveries_do_not_wait_for_the_subscribes_of_their_session() {
     done(last).await;
     gateway.stop().await;
 }
+
+/// RabbitMQ refuses each of these in its own way; some refusals would cost the connection that many sessions share.
+#[tokio::test]
+async fn no_header_costs_more_than_its_own_subscription() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut careless, mut other, kept) = (fixture.open().await, fixture.open().await, fixture.queue("kept"));
+    other.subscribe(&kept).await;
+    let refused: &[&[(&str, &str)]] = &[
+        &[("x-queue-type", "no such type")],
+        &[("x-queue-type", "")],
+        &[("x-queue-type", "quorum"), ("auto-delete", "true")],
+        &[("x-queue-type", "stream"), ("x-priority", "1")],
+        &[("x-queue-type", "stream"), ("x-stream-max-segment-size-bytes", "-1")],
+        &[("x-expires", "0")],
+        &[("x-expires", "9223372036854775807")],
+        &[("x-message-ttl", "-1")],
+        &[("x-max-length", "-1")],
+        &[("x-max-priority", "-1")],
+        &[("x-dead-letter-routing-key", "without an exchange")],
+        &[("x-queue-name", "amq.not-for-clients")],
+        &[("x-stream-offset", "offset=-1")],
+    ];
+    let taken: &[&[(&str, &str)]] = &[
+        &[("x-dead-letter-exchange", "no such exchange")],
+        &[("x-priority", "-128")],
+        &[("x-queue-type", "stream"), ("x-stream-offset", "offset=-1")],
+        &[("x-queue-type", "stream"), ("x-stream-offset", "timestamp=18446744073709551615")],
+        &[("x-queue-type", "stream"), ("x-max-age", "99999999999999999999Y")],
+        &[("x-stream-filter", "a,b"), ("x-stream-match-unfiltered", "true")],
+        &[("x-max-length", "0"), ("exclusive", "true"), ("auto-delete", "false")],
+    ];
+    let cases = refused.iter().map(|it| (it, false)).chain(taken.iter().map(|it| (it, true)));
+    for (number, (headers, is_taken)) in cases.enumerate() {
+        let queue = fixture.queue(&number.to_string());
+        let topic = fixture.topic(&number.to_string());
+        let destination = if headers[0].0 == "x-queue-name" { &topic } else { &queue };
+        let (_, pending) = careless.start_subscribe_as("id", destination, AckMode::Client, headers);
+        let outcome = pending.await;
+        assert_eq!(outcome.is_ok(), is_taken, "{headers:?}: {outcome:?}");
+        assert!(!matches!(outcome, Err(Fault::Unavailable)), "{headers:?}");
+    }
+    other.publish(&kept, "still here").await;
+    other.expect(&["still here"]).await;
+    assert_eq!(gateway.metric("connection_losses_total", ""), 0.0);
+    gateway.stop().await;
+}

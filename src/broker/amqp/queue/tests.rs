@@ -92,13 +92,15 @@ fn d44_d45_d46_arguments() {
     let expected = [("x-message-ttl", AMQPValue::LongLongInt(5)), ("x-queue-type", text("quorum"))];
     assert_eq!(entries(&declare.arguments), expected.map(|(name, value)| (name.to_owned(), value)));
     for name in TEXTS.iter().chain(&NUMBERS) {
-        assert_eq!(arguments_of(&format!("{name}:7")).len(), 1, "{name}");
+        let value = if *name == MAX_AGE { "7D" } else { "7" };
+        assert_eq!(arguments_of(&format!("{name}:{value}")).len(), 1, "{name}");
     }
 }
 
 #[test]
 fn e8_a_bad_value_is_refused_by_its_header() {
     let bad = ["durable:1", "persistent:1", "auto-delete:yes", "exclusive:", "x-expires:soon", "x-max-length:1.5"];
+    let bad = bad.into_iter().chain(["x-max-age:", "x-max-age:D", "x-max-age:7", "x-max-age:-1D", "x-max-age:7DD"]);
     for text in bad {
         let (name, value) = text.split_once(':').unwrap();
         for kind in [Kind::Consumed, Kind::Filled, Kind::Topic, Kind::Exchange] {
