@@ -36,8 +36,8 @@ const PASSIVE: QueueDeclareOptions =
 pub(super) struct Queue {
     pub(super) name: ShortString,
     pub(super) declare: Declare,
-    /// Of an exclusive one that the session was the first to name.
-    _claim: Option<Claim>,
+    /// Of an exclusive one that lasts as long as the session.
+    pub(super) claim: Option<Claim>,
     state: AtomicU8,
 }
 
@@ -47,7 +47,7 @@ const REFUSED: u8 = 2;
 
 impl Queue {
     pub(super) const fn new(name: ShortString, declare: Declare, claim: Option<Claim>) -> Self {
-        Self { name, declare, _claim: claim, state: AtomicU8::new(NEW) }
+        Self { name, declare, claim, state: AtomicU8::new(NEW) }
     }
 
     pub(super) fn is_declared(&self) -> bool {
@@ -115,6 +115,9 @@ impl Declarer {
         let task = Task::Declare { name: queue.name.clone(), declare: queue.declare.clone() };
         let answer = self.ask(hash(&queue.name), task).await;
         queue.state.store(if answer.is_ok() { DECLARED } else { REFUSED }, Ordering::Relaxed);
+        if answer.is_ok() {
+            queue.claim.iter().for_each(Claim::made);
+        }
         Ok(answer?.is_some_and(|it| it.message_count() == 0 && it.consumer_count() == 0))
     }
 

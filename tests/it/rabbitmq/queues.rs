@@ -307,6 +307,35 @@ async fn a_transient_queue_is_for_one_session_and_ends_with_it() {
     gateway.stop().await;
 }
 
+/// What a session has not made, it must not take away.
+#[tokio::test]
+async fn a_queue_that_is_refused_to_be_one_session_s_alone_is_left_as_it_was() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut owner, mut careless, kept) = (fixture.open().await, fixture.open().await, fixture.queue("kept"));
+    owner.publish(&kept, "kept").await;
+    let kept_name = name(&kept);
+    for (destination, headers) in
+        [(&kept, &[("durable", "false")][..]), (&fixture.topic("a"), &[("x-queue-name", kept_name.as_str())])]
+    {
+        let (_, pending) = careless.start_subscribe_as("id", destination, AckMode::Auto, headers);
+        let outcome = pending.await;
+        assert!(matches!(&outcome, Err(Fault::Amqp { .. })), "{outcome:?}");
+    }
+    let outcome = publish(careless.link(), &kept, &[("durable", "false")]).await;
+    assert!(matches!(&outcome, Err(Fault::Amqp { .. })), "{outcome:?}");
+    careless.close();
+    // One that is deleted after it.
+    let own = fixture.queue("own");
+    let mut careful = fixture.open().await;
+    done(publish(careful.link(), &own, &[("durable", "false")])).await;
+    careful.close();
+    is_gone(&name(&own)).await;
+    owner.subscribe(&kept).await;
+    owner.expect(&["kept"]).await;
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn an_exclusive_queue_of_another_gateway_is_locked_and_costs_nothing_else() {
     let gateways = [Gateway::connected(Settings::default()).await, Gateway::connected(Settings::default()).await];

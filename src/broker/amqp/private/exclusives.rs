@@ -32,12 +32,13 @@ struct Owner {
     is_being_deleted: bool,
 }
 
-/// The queue is for one session alone while this lives. What is left of it afterwards is deleted.
+/// The queue is for one session alone while this lives. Afterwards it is deleted, if the session has made it: one that
+/// RabbitMQ refused may be anybody's.
 #[derive(Debug)]
 pub(in crate::broker::amqp) struct Claim {
     exclusives: Arc<Exclusives>,
     queue: ShortString,
-    is_gone: AtomicBool,
+    is_made: AtomicBool,
 }
 
 impl Exclusives {
@@ -66,7 +67,7 @@ impl Exclusives {
                 entry.insert(Owner { session, claims: 1, is_being_deleted: false });
             }
         }
-        Ok(Claim { exclusives: self.clone(), queue: queue.clone(), is_gone: AtomicBool::new(false) })
+        Ok(Claim { exclusives: self.clone(), queue: queue.clone(), is_made: AtomicBool::new(false) })
     }
 
     /// The next queue to delete; [`Self::deleted`] has to follow.
@@ -101,9 +102,14 @@ impl Exclusives {
 }
 
 impl Claim {
+    /// RabbitMQ has declared it for this connection alone.
+    pub(in crate::broker::amqp) fn made(&self) {
+        self.is_made.store(true, Ordering::Relaxed);
+    }
+
     /// RabbitMQ deletes the queue by itself, or has done so.
-    pub(super) fn is_gone(&self) {
-        self.is_gone.store(true, Ordering::Relaxed);
+    pub(in crate::broker::amqp) fn gone(&self) {
+        self.is_made.store(false, Ordering::Relaxed);
     }
 }
 
@@ -112,11 +118,11 @@ impl Drop for Claim {
         let State { owners, ended } = &mut *self.exclusives.state();
         let Some(owner) = owners.get_mut(&self.queue) else { return };
         owner.claims -= 1;
-        match (owner.claims, self.is_gone.load(Ordering::Relaxed)) {
-            (0, true) => {
+        match (owner.claims, self.is_made.load(Ordering::Relaxed)) {
+            (0, false) => {
                 owners.remove(&self.queue);
             }
-            (0, false) => {
+            (0, true) => {
                 ended.push(self.queue.clone());
                 self.exclusives.ended.notify_one();
             }
@@ -146,29 +152,41 @@ mod tests {
 
     fn is_open(exclusives: &Arc<Exclusives>, queue: &ShortString, to: u8) -> bool {
         let checked = exclusives.check(queue, session(to)).is_ok();
-        assert_eq!(exclusives.claim(queue, session(to)).inspect(Claim::is_gone).is_ok(), checked);
+        assert_eq!(exclusives.claim(queue, session(to)).is_ok(), checked);
         checked
+    }
+
+    fn claimed(exclusives: &Arc<Exclusives>, queue: &ShortString) -> Claim {
+        exclusives.claim(queue, session(1)).unwrap()
     }
 
     #[test]
     fn a_claimed_queue_is_for_one_session() {
         let (exclusives, queue) = (Arc::new(Exclusives::default()), ShortString::from("q"));
-        let claims = [1, 1].map(|it| exclusives.claim(&queue, session(it)).unwrap());
+        let (one, two) = (claimed(&exclusives, &queue), claimed(&exclusives, &queue));
         assert!(is_open(&exclusives, &queue, 1) && !is_open(&exclusives, &queue, 2));
-        let [one, two] = claims;
-        one.is_gone();
         drop(one);
         assert!(!is_open(&exclusives, &queue, 2));
-        two.is_gone();
         drop(two);
         assert!(is_open(&exclusives, &queue, 2));
-        assert_eq!(exclusives.next_ended().now_or_never(), None);
     }
 
     #[test]
-    fn what_may_be_left_is_deleted_before_another_session_gets_it() {
+    fn what_was_not_made_or_is_gone_is_not_deleted() {
         let (exclusives, queue) = (Arc::new(Exclusives::default()), ShortString::from("q"));
-        drop(exclusives.claim(&queue, session(1)).unwrap());
+        drop(claimed(&exclusives, &queue));
+        let gone = claimed(&exclusives, &queue);
+        gone.made();
+        gone.gone();
+        drop(gone);
+        assert_eq!(exclusives.next_ended().now_or_never(), None);
+        assert!(is_open(&exclusives, &queue, 2));
+    }
+
+    #[test]
+    fn what_is_left_is_deleted_before_another_session_gets_it() {
+        let (exclusives, queue) = (Arc::new(Exclusives::default()), ShortString::from("q"));
+        claimed(&exclusives, &queue).made();
         assert!(!is_open(&exclusives, &queue, 2));
         assert_eq!(exclusives.next_ended().now_or_never(), Some(queue.clone()));
         assert!(exclusives.claim(&queue, session(1)).is_err(), "it is being deleted");
@@ -179,8 +197,9 @@ mod tests {
     #[test]
     fn what_its_session_claims_again_is_not_deleted() {
         let (exclusives, queue) = (Arc::new(Exclusives::default()), ShortString::from("q"));
-        drop(exclusives.claim(&queue, session(1)).unwrap());
-        let again = exclusives.claim(&queue, session(1)).unwrap();
+        claimed(&exclusives, &queue).made();
+        let again = claimed(&exclusives, &queue);
+        again.made();
         assert_eq!(exclusives.next_ended().now_or_never(), None);
         drop(again);
         assert_eq!(exclusives.next_ended().now_or_never(), Some(queue));

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::exclusives::Exclusives;
 use crate::broker::amqp::connection::{ConnectError, Role};
-use crate::broker::amqp::context::{Context, no_channel};
+use crate::broker::amqp::context::Context;
 use crate::broker::amqp::declarer::{self, Condition, Declarer};
 use crate::broker::amqp::line::Line;
 use crate::broker::amqp::tasks::Tasks;
@@ -71,10 +71,10 @@ impl Homes {
             return Ok(found);
         }
         if others.len() + 1 >= HOMES_MAX || *channels == 0 {
-            return Err(no_channel());
+            return Err(full(*channels));
         }
         let home = Arc::new(Home::new(context, tasks, Line::new(context, tasks, Role::Private), *channels));
-        let seat = Home::seat(&home).ok_or_else(no_channel);
+        let seat = Home::seat(&home).ok_or_else(|| full(*channels));
         others.push(home);
         seat
     }
@@ -98,6 +98,13 @@ impl Home {
     fn seat(self: &Arc<Self>) -> Option<(Arc<Self>, OwnedSemaphorePermit)> {
         self.room.clone().try_acquire_owned().ok().map(|permit| (self.clone(), permit))
     }
+}
+
+fn full(channels: usize) -> Fault {
+    Fault::Refused(format!(
+        "Sessions hold all channels for queues: RabbitMQ allows them {channels} on each of {HOMES_MAX} connections \
+         (channel_max of RabbitMQ)"
+    ))
 }
 
 /// An exclusive queue would otherwise last as long as the connection, which is not the session's.
@@ -147,9 +154,9 @@ mod tests {
     async fn there_are_so_many_connections_and_no_more() {
         let few = homes(1);
         let seats: Vec<_> = (0..HOMES_MAX).map(|_| few.room().unwrap()).collect();
-        assert_eq!(few.room().unwrap_err(), no_channel());
+        assert_eq!(few.room().unwrap_err(), full(1));
         drop(seats);
         assert!(few.room().is_ok());
-        assert_eq!(homes(0).room().unwrap_err(), no_channel());
+        assert_eq!(homes(0).room().unwrap_err(), full(0));
     }
 }

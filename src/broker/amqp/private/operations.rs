@@ -68,6 +68,11 @@ impl Place {
         self.seat.as_ref().map(|it| &it.0)
     }
 
+    /// Leaves a home that could not be connected: there may be room in another one by now.
+    pub(super) fn leave_unconnected(&mut self) {
+        self.seat.take_if(|it| self.channel.is_none() && !it.0.line.is_connected());
+    }
+
     fn take_seat(&mut self, parts: &Parts) -> Result<Arc<Home>, Fault> {
         if self.seat.is_none() {
             self.seat = Some(Arc::new(parts.homes.room()?));
@@ -131,8 +136,9 @@ async fn prepare(parts: &Parts, session: SessionId, home: &Home, source: &Source
         }
         Source::Replies(_) => {
             let name = home.declarer.declare_unnamed(parts.context.exclusive_arguments()).await?;
-            let claim = Some(home.exclusives.claim(&name, session)?);
-            Ok(Prepared { name, claim, is_new: false })
+            let claim = home.exclusives.claim(&name, session)?;
+            claim.made();
+            Ok(Prepared { name, claim: Some(claim), is_new: false })
         }
     }
 }
@@ -142,6 +148,7 @@ async fn declare(home: &Home, session: SessionId, queue: &Queue) -> Result<Prepa
     let is_exclusive = queue.declare.options.exclusive;
     let claim = is_exclusive.then(|| home.exclusives.claim(&name, session)).transpose()?;
     let is_new = home.declarer.declare_again(queue).await?;
+    claim.iter().for_each(Claim::made);
     Ok(Prepared { name, claim, is_new })
 }
 
@@ -167,14 +174,19 @@ async fn discard(declarer: &Declarer, queue: &ShortString, is_new: bool) {
     }
 }
 
-/// Nothing is delivered any more once `drained` has come. Then the queue goes, if there is one to delete.
-pub(super) async fn cancel(
-    parts: Parts,
-    place: Place,
-    tag: ShortString,
-    drained: oneshot::Receiver<()>,
-    delete: Option<ShortString>,
-) -> Result<(), Failed> {
+/// What is cancelled, and what goes with it.
+#[derive(Debug)]
+pub(super) struct Cancel {
+    pub(super) tag: ShortString,
+    /// Nothing is delivered any more once this has come.
+    pub(super) drained: oneshot::Receiver<()>,
+    /// The queue, if RabbitMQ does not delete it by itself.
+    pub(super) delete: Option<ShortString>,
+    pub(super) claim: Option<Claim>,
+}
+
+pub(super) async fn cancel(parts: Parts, place: Place, cancel: Cancel) -> Result<(), Failed> {
+    let Cancel { tag, drained, delete, claim } = cancel;
     let (Some(channel), Some(home)) = (&place.channel, place.home()) else { return Ok(()) };
     let cancel = async {
         // With the channel the consumer has gone as well, and `drained` is told or dropped.
@@ -184,10 +196,11 @@ pub(super) async fn cancel(
     if timeout(parts.context.settings.operation_timeout, cancel).await.is_err() {
         return Err(Failed { fault: parts.context.timed_out(), left: Left::Nothing });
     }
-    match delete {
-        Some(queue) => Ok(home.declarer.delete(&queue, Condition::Always).await?),
-        None => Ok(()),
+    if let Some(queue) = delete {
+        home.declarer.delete(&queue, Condition::Always).await?;
+        claim.iter().for_each(Claim::gone);
     }
+    Ok(())
 }
 
 impl Source {
@@ -199,13 +212,16 @@ impl Source {
         is_left.then(|| bound.queue.name.clone())
     }
 
-    /// Whether RabbitMQ deletes the queue with its consumer.
-    pub(super) fn goes_with_its_consumer(&self) -> bool {
-        match self {
-            Self::Bound(bound) => bound.queue.declare.options.auto_delete,
-            Self::Declared(queue) => queue.declare.options.auto_delete,
-            Self::Existing(_) => false,
-            Self::Replies(_) => true,
+    /// RabbitMQ deletes the queue with its consumer, if it was declared so.
+    pub(super) fn consumed(&self, claim: Option<&Claim>) {
+        let (goes, own) = match self {
+            Self::Bound(bound) => (bound.queue.declare.options.auto_delete, None),
+            Self::Declared(queue) => (queue.declare.options.auto_delete, queue.claim.as_ref()),
+            Self::Existing(_) => (false, None),
+            Self::Replies(_) => (true, None),
+        };
+        if goes {
+            claim.into_iter().chain(own).for_each(Claim::gone);
         }
     }
 }

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use super::exclusives::Claim;
 use super::ledger::{Origin, Scope, Settlement};
-use super::operations::{self, Consumed, Failed, Left, Place};
+use super::operations::{self, Cancel, Consumed, Failed, Left, Place};
 use super::{Command, Consume, Done, Next, Parts, Shared, Source};
 use crate::broker::amqp::incoming;
 use crate::broker::amqp::metrics::Counted;
@@ -49,7 +49,7 @@ struct Subscription {
     /// Present while it is being cancelled, and told when nothing more can arrive: what still does is not for the
     /// client.
     drained: Option<oneshot::Sender<()>>,
-    _claim: Option<Claim>,
+    claim: Option<Claim>,
     _counted: Counted,
 }
 
@@ -138,10 +138,11 @@ impl Worker {
             drop(done.send(Ok(())));
             return;
         };
-        let (drained, is_drained) = oneshot::channel();
-        subscription.drained = Some(drained);
-        let (tag, left) = (subscription.tag.clone(), subscription.source.left_behind(is_final));
-        let cancel = operations::cancel(self.parts.clone(), self.place.clone(), tag, is_drained, left);
+        let (sender, drained) = oneshot::channel();
+        subscription.drained = Some(sender);
+        let (tag, delete) = (subscription.tag.clone(), subscription.source.left_behind(is_final));
+        let cancel = Cancel { tag, drained, delete, claim: subscription.claim.take() };
+        let cancel = operations::cancel(self.parts.clone(), self.place.clone(), cancel);
         self.operation = Some(async move { Outcome::Cancelled { outcome: cancel.await, done } }.boxed());
     }
 
@@ -151,6 +152,7 @@ impl Worker {
             Outcome::Subscribed { consume, mut place, had_channel, outcome, done } => {
                 let was_lost = had_channel && self.place.channel.is_none();
                 place.channel.take_if(|_| was_lost);
+                place.leave_unconnected();
                 self.place = place;
                 let outcome = match outcome {
                     Ok(_) if was_lost => Err(Fault::Unavailable.into()),
@@ -177,9 +179,7 @@ impl Worker {
 
     fn consumed(&mut self, consume: Consume, Consumed { name, consumer, claim }: Consumed) {
         let (tag, Consume { key, source, .. }) = (operations::tag(&consume), consume);
-        if source.goes_with_its_consumer() {
-            claim.iter().for_each(Claim::is_gone);
-        }
+        source.consumed(claim.as_ref());
         let claim = match (&source, claim) {
             (Source::Replies(queue), Some(claim)) => {
                 queue.opened(name, claim);
@@ -189,7 +189,7 @@ impl Worker {
         };
         self.consumers.push(events(key, consumer).boxed());
         let counted = Counted::new(&self.parts.context.metrics.private_consumers);
-        let subscription = Subscription { tag, source, drained: None, _claim: claim, _counted: counted };
+        let subscription = Subscription { tag, source, drained: None, claim, _counted: counted };
         self.subscriptions.insert(key, subscription);
     }
 
