@@ -70,7 +70,8 @@ pub(super) struct Declarer {
 #[derive(Debug)]
 struct Work {
     task: Task,
-    done: oneshot::Sender<Result<Answer, Fault>>,
+    /// Told the name of the queue.
+    done: oneshot::Sender<Result<ShortString, Fault>>,
 }
 
 #[derive(Debug)]
@@ -88,9 +89,6 @@ pub(super) enum Condition {
     Idle,
 }
 
-/// What RabbitMQ says of a queue that was declared; nothing of another operation.
-type Answer = Option<lapin::Queue>;
-
 impl Declarer {
     pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line) -> Self {
         let start = |_| {
@@ -104,28 +102,25 @@ impl Declarer {
 
     /// Unless the session has declared it already.
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), Fault> {
-        if queue.is_declared() { Ok(()) } else { self.declare_again(queue).await.map(drop) }
+        if queue.is_declared() { Ok(()) } else { self.declare_again(queue).await }
     }
 
     /// The same, whatever the session did before: somebody may have deleted the queue since. A publish would vanish
     /// then, and is not held to more (D10); a consumer would cost the session its channel, and all others on it.
-    ///
-    /// Says whether the queue has neither messages nor consumers.
-    pub(super) async fn declare_again(&self, queue: &Queue) -> Result<bool, Fault> {
+    pub(super) async fn declare_again(&self, queue: &Queue) -> Result<(), Fault> {
         let task = Task::Declare { name: queue.name.clone(), declare: queue.declare.clone() };
         let answer = self.ask(hash(&queue.name), task).await;
         queue.state.store(if answer.is_ok() { DECLARED } else { REFUSED }, Ordering::Relaxed);
         if answer.is_ok() {
             queue.claim.iter().for_each(Claim::made);
         }
-        Ok(answer?.is_some_and(|it| it.message_count() == 0 && it.consumer_count() == 0))
+        answer.map(drop)
     }
 
     /// A queue for replies, which RabbitMQ names: nobody can guess it.
     pub(super) async fn declare_unnamed(&self, arguments: FieldTable) -> Result<ShortString, Fault> {
         let task = Task::Declare { name: ShortString::default(), declare: Declare { options: EXCLUSIVE, arguments } };
-        let answer = self.ask(rand::random(), task).await?;
-        Ok(answer.map(|it| it.name().clone()).unwrap_or_default())
+        self.ask(rand::random(), task).await
     }
 
     /// Whether the queue is there, and open to this connection.
@@ -144,7 +139,7 @@ impl Declarer {
         self.ask(hash(queue), Task::Delete { queue: queue.clone(), condition }).await.map(drop)
     }
 
-    async fn ask(&self, hash: u64, task: Task) -> Result<Answer, Fault> {
+    async fn ask(&self, hash: u64, task: Task) -> Result<ShortString, Fault> {
         let channel = &self.channels[hash as usize % self.channels.len()];
         let (done, answer) = oneshot::channel();
         let asked = async {
@@ -170,19 +165,19 @@ async fn run(mut work: mpsc::Receiver<Work>, mut bench: Bench) {
     }
 }
 
-async fn carry_out(channel: Channel, task: Task) -> lapin::Result<Answer> {
+async fn carry_out(channel: Channel, task: Task) -> lapin::Result<ShortString> {
     match task {
         Task::Bind { queue, exchange, key } => {
             let options = QueueBindOptions { nowait: false };
-            channel.queue_bind(queue, exchange, key, options, FieldTable::default()).await.map(|()| None)
+            channel.queue_bind(queue.clone(), exchange, key, options, FieldTable::default()).await.map(|()| queue)
         }
         Task::Declare { name, declare: Declare { options, arguments } } => {
-            channel.queue_declare(name, options, arguments).await.map(Some)
+            channel.queue_declare(name, options, arguments).await.map(|it| it.name().clone())
         }
         Task::Delete { queue, condition } => {
             let is_idle = condition == Condition::Idle;
             let options = QueueDeleteOptions { if_unused: is_idle, if_empty: is_idle, nowait: false };
-            channel.queue_delete(queue, options).await.map(|_| None)
+            channel.queue_delete(queue.clone(), options).await.map(|_| queue)
         }
     }
 }

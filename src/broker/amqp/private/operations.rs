@@ -59,7 +59,7 @@ impl From<Fault> for Failed {
 struct Prepared {
     name: ShortString,
     claim: Option<Claim>,
-    /// Made for this subscription, as far as anybody can tell: it held nothing, and nobody consumed it.
+    /// Made for this subscription, and of no use if that fails. An exclusive one goes with its claim.
     is_new: bool,
 }
 
@@ -127,29 +127,41 @@ pub(super) fn tag(consume: &Consume) -> ShortString {
 }
 
 async fn prepare(parts: &Parts, session: SessionId, home: &Home, source: &Source) -> Result<Prepared, Fault> {
-    match source {
-        Source::Bound(bound) => declare(home, session, &bound.queue).await,
-        Source::Declared(queue) => Ok(Prepared { is_new: false, ..declare(home, session, queue).await? }),
+    let declarer = &home.declarer;
+    let (name, claim, is_new) = match source {
+        Source::Bound(bound) => {
+            let is_missing = !bound.queue.declare.options.exclusive && is_missing(declarer, &bound.queue.name).await?;
+            (bound.queue.name.clone(), declare(home, session, &bound.queue).await?, is_missing)
+        }
+        Source::Declared(queue) => (queue.name.clone(), declare(home, session, queue).await?, false),
         Source::Existing(name) => {
-            home.declarer.check(name).await?;
-            Ok(Prepared { name: name.clone(), claim: None, is_new: false })
+            declarer.check(name).await?;
+            (name.clone(), None, false)
         }
         Source::Replies(_) => {
-            let name = home.declarer.declare_unnamed(parts.context.exclusive_arguments()).await?;
+            let name = declarer.declare_unnamed(parts.context.exclusive_arguments()).await?;
             let claim = home.exclusives.claim(&name, session)?;
             claim.made();
-            Ok(Prepared { name, claim: Some(claim), is_new: false })
+            (name, Some(claim), false)
         }
+    };
+    Ok(Prepared { name, claim, is_new })
+}
+
+async fn is_missing(declarer: &Declarer, queue: &ShortString) -> Result<bool, Fault> {
+    match declarer.check(queue).await {
+        Ok(()) => Ok(false),
+        Err(Fault::Amqp { name: "not_found", .. }) => Ok(true),
+        Err(other) => Err(other),
     }
 }
 
-async fn declare(home: &Home, session: SessionId, queue: &Queue) -> Result<Prepared, Fault> {
-    let name = queue.name.clone();
+async fn declare(home: &Home, session: SessionId, queue: &Queue) -> Result<Option<Claim>, Fault> {
     let is_exclusive = queue.declare.options.exclusive;
-    let claim = is_exclusive.then(|| home.exclusives.claim(&name, session)).transpose()?;
-    let is_new = home.declarer.declare_again(queue).await?;
+    let claim = is_exclusive.then(|| home.exclusives.claim(&queue.name, session)).transpose()?;
+    home.declarer.declare_again(queue).await?;
     claim.iter().for_each(Claim::made);
-    Ok(Prepared { name, claim, is_new })
+    Ok(claim)
 }
 
 async fn consume_on(
