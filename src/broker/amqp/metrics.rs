@@ -167,8 +167,8 @@ impl Share {
         self.count += by;
     }
 
-    pub(super) fn clear(&mut self) {
-        self.change(-self.count);
+    pub(super) fn set(&mut self, to: i64) {
+        self.change(to - self.count);
     }
 }
 

@@ -185,7 +185,7 @@ impl State {
 
     fn forget_deliveries(&mut self) {
         self.ledger = Ledger::default();
-        self.unsettled.clear();
+        self.unsettled.set(0);
     }
 }
 
