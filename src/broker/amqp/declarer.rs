@@ -9,9 +9,11 @@ use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{FieldTable, ShortString};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::bench::Bench;
-use super::context::Context;
+use super::context::{Context, no_channel};
 use super::line::Line;
 use super::private::Claim;
 use super::queue::Declare;
@@ -94,7 +96,7 @@ impl Declarer {
         let start = |_| {
             let (sender, receiver) = mpsc::channel(WAITING_MAX);
             let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-            tasks.spawn(run(receiver, bench));
+            tasks.spawn(run(receiver, bench, tasks.ended().clone()));
             sender
         };
         Self { context: context.clone(), channels: (0..CHANNELS).map(start).collect() }
@@ -155,10 +157,15 @@ fn hash(queue: &ShortString) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(queue.as_str())
 }
 
-async fn run(mut work: mpsc::Receiver<Work>, mut bench: Bench) {
+async fn run(mut work: mpsc::Receiver<Work>, mut bench: Bench, ended: CancellationToken) {
     while let Some(Work { task, done }) = work.recv().await {
         if !done.is_closed() {
             let outcome = bench.work(|channel| carry_out(channel, task)).await;
+            if outcome == Err(no_channel()) {
+                // The library never uses the number of a channel again that RabbitMQ has closed for a refusal.
+                warn!("no channel is left to declare queues, for all that RabbitMQ has refused; connecting anew");
+                ended.cancel();
+            }
             // Nobody listens when the session has gone meanwhile.
             drop(done.send(outcome));
         }

@@ -49,7 +49,17 @@ impl Line {
     pub(super) async fn channel(&self) -> Result<Channel, Fault> {
         let context = &self.0.context;
         let connection = self.open().await.map_err(|error| error.fault(context))?;
-        context.answer(connection.create_channel()).await
+        let opened = async {
+            loop {
+                match connection.create_channel().await {
+                    // The library refuses the number of a channel that RabbitMQ has closed, for what it was closed for:
+                    // the next number may be a good one.
+                    Err(error) if error.is_amqp_soft_error() => {}
+                    outcome => return outcome,
+                }
+            }
+        };
+        context.answer(opened).await
     }
 
     /// Whether the connection is there, and can be used.

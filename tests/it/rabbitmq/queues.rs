@@ -207,30 +207,57 @@ async fn a_pattern_that_would_keep_the_publishers_busy_is_refused() {
 /// What a session needs to declare its queues is not for other sessions to use up.
 #[tokio::test]
 async fn sessions_that_fill_a_connection_are_followed_by_another_and_leave_publishing_to_queues_alone() {
-    let url = format!("{}?channel_max=16", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let url = format!("{}?channel_max=32", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
     let gateway = Gateway::started(Settings { urls: vec![url], ..Settings::default() });
     gateway.is_ready().await;
     let fixture = gateway.fixture();
     let (queue, mut sessions) = (fixture.queue("one"), Vec::new());
-    // 7 channels each: one number is the connection's, and 8 are for declaring.
-    for _ in 0..20 {
+    // 15 channels each: one number is the connection's, 8 are for declaring, and a quarter for refusals.
+    for _ in 0..40 {
         let mut session = fixture.open().await;
         session.subscribe(&queue).await;
         session.subscribe(&fixture.queue("two")).await;
         sessions.push(session);
     }
     assert_eq!(gateway.metric("connections", "private"), 3.0);
-    assert_eq!(gateway.metric("private_channels", ""), 20.0);
+    assert_eq!(gateway.metric("private_channels", ""), 40.0);
     for number in 0..16 {
         fixture.open().await.publish(&fixture.queue(&number.to_string()), "x").await;
     }
-    sessions[19].publish(&queue, "x").await;
+    sessions[39].publish(&queue, "x").await;
     sessions.clear();
     eventually("the channels are closed", async || gateway.metric("private_channels", "") == 0.0).await;
     let mut session = fixture.open().await;
     session.subscribe(&queue).await;
     assert!(session.receive().await.redelivered);
     assert_eq!(gateway.metric("connections", "private"), 3.0);
+    gateway.stop().await;
+}
+
+/// Each refusal costs a channel, and the library never uses its number again.
+#[tokio::test]
+async fn refusals_that_use_up_all_channels_cost_a_reconnect() {
+    let url = format!("{}?channel_max=32", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let gateway = Gateway::started(Settings { urls: vec![url], ..Settings::default() });
+    gateway.is_ready().await;
+    let fixture = gateway.fixture();
+    let (mut careless, queue) = (fixture.open().await, fixture.queue("a"));
+    let mut refused = 0;
+    loop {
+        let (_, pending) = careless.start_subscribe_as("id", &queue, AckMode::Auto, &[("x-queue-type", "none")]);
+        match pending.await {
+            Err(Fault::Amqp { name: "precondition_failed", .. }) => refused += 1,
+            _ => break,
+        }
+    }
+    assert!((20..=32).contains(&refused), "{refused}");
+    while !matches!(careless.next_item().await, Item::LinkLost) {}
+    eventually("it is back", async || gateway.metric("connects_total", "connected") == 2.0).await;
+    gateway.is_ready().await;
+    let mut session = fixture.open().await;
+    session.subscribe(&queue).await;
+    session.publish(&queue, "x").await;
+    session.expect(&["x"]).await;
     gateway.stop().await;
 }
 

@@ -46,9 +46,7 @@ impl Homes {
     pub(in crate::broker::amqp) async fn open(context: &Arc<Context>, tasks: &Tasks) -> Result<Self, ConnectError> {
         let line = Line::new(context, tasks, Role::Private);
         line.open().await?;
-        // The channels that declare are on the same connection, whose channels are counted with the one of number 0. A
-        // declare that was refused may need another one before the last is closed.
-        let channels = usize::from(line.channel_max().unwrap_or(u16::MAX)).saturating_sub(1 + 2 * declarer::CHANNELS);
+        let channels = channels_for_sessions(line.channel_max().unwrap_or(u16::MAX));
         Ok(Self::new(context, tasks, line, channels))
     }
 
@@ -95,9 +93,20 @@ impl Home {
         Self { line, declarer, exclusives, room: Arc::new(Semaphore::new(channels)) }
     }
 
+    /// It takes no other session, because no number of a channel is left.
+    pub(super) fn fill(&self) {
+        self.room.close();
+    }
+
     fn seat(self: &Arc<Self>) -> Option<(Arc<Self>, OwnedSemaphorePermit)> {
         self.room.clone().try_acquire_owned().ok().map(|permit| (self.clone(), permit))
     }
+}
+
+/// One number is the connection's own. Two are for each channel that declares, since the next may be opened before the
+/// last is closed. A quarter is for the channels that RabbitMQ closes: the library does not use their numbers again.
+fn channels_for_sessions(channel_max: u16) -> usize {
+    (usize::from(channel_max) / 4 * 3).saturating_sub(1 + 2 * declarer::CHANNELS)
 }
 
 fn full(channels: usize) -> Fault {
@@ -148,6 +157,8 @@ mod tests {
         assert!(Arc::ptr_eq(&seats[2].0, &seats[3].0) && !Arc::ptr_eq(&seats[3].0, &seats[4].0));
         drop(seats.into_iter().next());
         assert!(is_first(&homes, &homes.room().unwrap().0));
+        homes.first().fill();
+        assert!(!is_first(&homes, &homes.room().unwrap().0));
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::exclusives::Claim;
 use super::homes::Home;
 use super::{Consume, Parts, Source};
+use crate::broker::amqp::context::no_channel;
 use crate::broker::amqp::declarer::{Condition, Declarer, Queue};
 use crate::broker::amqp::metrics::Counted;
 use crate::ident::{SessionId, SubscriptionKey};
@@ -80,14 +81,24 @@ impl Place {
         self.home().cloned().ok_or(Fault::Unavailable)
     }
 
-    async fn take_channel(&mut self, parts: &Parts, home: &Home) -> Result<Channel, Fault> {
-        if let Some(channel) = &self.channel {
-            return Ok(channel.0.clone());
+    async fn take_channel(&mut self, parts: &Parts) -> Result<(Arc<Home>, Channel), Fault> {
+        loop {
+            let home = self.take_seat(parts)?;
+            if let Some(channel) = &self.channel {
+                return Ok((home, channel.0.clone()));
+            }
+            match home.line.channel().await {
+                Ok(channel) => {
+                    let counted = Counted::new(&parts.context.metrics.private_channels);
+                    self.channel = Some(Arc::new((channel, counted)));
+                }
+                Err(fault) if fault == no_channel() => {
+                    home.fill();
+                    self.seat = None;
+                }
+                Err(fault) => return Err(fault),
+            }
         }
-        let channel = home.line.channel().await?;
-        let counted = Counted::new(&parts.context.metrics.private_channels);
-        self.channel = Some(Arc::new((channel.clone(), counted)));
-        Ok(channel)
     }
 }
 
@@ -99,10 +110,9 @@ pub(super) async fn subscribe(
     place: &mut Place,
     consume: &Consume,
 ) -> Result<Consumed, Failed> {
-    let home = place.take_seat(parts)?;
+    let (home, channel) = place.take_channel(parts).await?;
     let Prepared { name, claim, is_new } = prepare(parts, session, &home, &consume.source).await?;
     home.exclusives.check(&name, session)?;
-    let channel = place.take_channel(parts, &home).await?;
     let consumer = match consume_on(parts, &channel, name.clone(), consume).await {
         Ok(consumer) => consumer,
         Err(fault) => {
