@@ -11,6 +11,7 @@ pub(super) struct Ids {
     /// Tells this generation from all others, also from those of other gateways.
     random: String,
     messages: AtomicU64,
+    queues: AtomicU64,
     scopes: AtomicU64,
 }
 
@@ -18,7 +19,7 @@ impl Ids {
     pub(super) fn new() -> Self {
         let random = rand::rng().sample_iter(Alphanumeric).take(8).map(char::from).collect();
         let scopes = AtomicU64::new(rand::rng().random());
-        Self { random, messages: AtomicU64::new(0), scopes }
+        Self { random, messages: AtomicU64::new(0), queues: AtomicU64::new(0), scopes }
     }
 
     /// A `message-id` for subscribers.
@@ -29,6 +30,12 @@ impl Ids {
     /// The scope of the tokens of one channel. It begins anywhere, so that no generation repeats those of another.
     pub(super) fn next_scope(&self) -> u64 {
         self.scopes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A queue of one subscription alone.
+    pub(super) fn next_private_queue(&self) -> ShortString {
+        let number = self.queues.fetch_add(1, Ordering::Relaxed);
+        ShortString::from(format!("stompgate.private.{}.{number}", self.random))
     }
 
     pub(super) fn feed_queue(&self, shard: usize) -> ShortString {
