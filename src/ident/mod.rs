@@ -20,6 +20,16 @@ impl SessionId {
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Base64Url(self.0).fmt(f)
+    }
+}
+
+/// Prints 16 bytes as 22 characters of unpadded base64url.
+#[derive(Clone, Copy, Debug)]
+pub struct Base64Url(pub [u8; 16]);
+
+impl fmt::Display for Base64Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         for chunk in self.0.chunks(3) {
             let mut bits = [0; 3];

@@ -1,48 +1,64 @@
-//! Declares and binds queues of sessions, on channels where nothing else happens: a refused declare costs its channel.
+//! Declares, binds and deletes queues of sessions, on channels where nothing else happens: a refusal costs its channel.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use lapin::Channel;
-use lapin::options::{QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{FieldTable, ShortString};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::bench::Bench;
-use super::context::Context;
+use super::context::{Context, no_channel};
 use super::line::Line;
+use super::private::Claim;
+use super::queue::Declare;
 use super::tasks::Tasks;
 use crate::session::Fault;
 
-/// Declares in flight at a time; those of one queue never overlap.
+/// Operations in flight at a time; those of one queue never overlap.
 pub(super) const CHANNELS: usize = 4;
 const WAITING_MAX: usize = 256;
 const OPERATIONS_PER_CHANNEL: u32 = 1_000;
-
-/// RabbitMQ 4.3 refuses queues that are neither durable nor exclusive.
-const SHARED: QueueDeclareOptions =
-    QueueDeclareOptions { passive: false, durable: true, exclusive: false, auto_delete: false, nowait: false };
 
 /// Of the connection, and gone with the consumer.
 pub(super) const EXCLUSIVE: QueueDeclareOptions =
     QueueDeclareOptions { passive: false, durable: false, exclusive: true, auto_delete: true, nowait: false };
 
+/// Asks whether the queue is there, and makes nothing.
+const PASSIVE: QueueDeclareOptions =
+    QueueDeclareOptions { passive: true, durable: false, exclusive: false, auto_delete: false, nowait: false };
+
 /// A queue that a session uses, and whether it has declared it (D10: at first use, and not again).
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) name: ShortString,
-    is_declared: AtomicBool,
+    pub(super) declare: Declare,
+    /// Of an exclusive one that lasts as long as the session.
+    pub(super) claim: Option<Claim>,
+    state: AtomicU8,
 }
 
+const NEW: u8 = 0;
+const DECLARED: u8 = 1;
+const REFUSED: u8 = 2;
+
 impl Queue {
-    pub(super) const fn new(name: ShortString) -> Self {
-        Self { name, is_declared: AtomicBool::new(false) }
+    pub(super) const fn new(name: ShortString, declare: Declare, claim: Option<Claim>) -> Self {
+        Self { name, declare, claim, state: AtomicU8::new(NEW) }
     }
 
     pub(super) fn is_declared(&self) -> bool {
-        self.is_declared.load(Ordering::Relaxed)
+        self.state.load(Ordering::Relaxed) == DECLARED
+    }
+
+    /// The last attempt to declare it failed: another frame may say how it should be.
+    pub(super) fn is_refused(&self) -> bool {
+        self.state.load(Ordering::Relaxed) == REFUSED
     }
 }
 
@@ -56,14 +72,23 @@ pub(super) struct Declarer {
 #[derive(Debug)]
 struct Work {
     task: Task,
-    done: oneshot::Sender<Result<(), Fault>>,
+    /// Told the name of the queue.
+    done: oneshot::Sender<Result<ShortString, Fault>>,
 }
 
 #[derive(Debug)]
 enum Task {
-    BindTopic { queue: ShortString, key: ShortString },
-    DeclareExclusive(ShortString),
-    DeclareShared(ShortString),
+    Bind { queue: ShortString, exchange: ShortString, key: ShortString },
+    Declare { name: ShortString, declare: Declare },
+    Delete { queue: ShortString, condition: Condition },
+}
+
+/// When a queue is deleted.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Condition {
+    Always,
+    /// While it has neither messages nor consumers.
+    Idle,
 }
 
 impl Declarer {
@@ -71,13 +96,13 @@ impl Declarer {
         let start = |_| {
             let (sender, receiver) = mpsc::channel(WAITING_MAX);
             let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-            tasks.spawn(run(context.clone(), receiver, bench));
+            tasks.spawn(run(receiver, bench, tasks.ended().clone()));
             sender
         };
         Self { context: context.clone(), channels: (0..CHANNELS).map(start).collect() }
     }
 
-    /// A queue that outlives the session, unless the session has declared it already.
+    /// Unless the session has declared it already.
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), Fault> {
         if queue.is_declared() { Ok(()) } else { self.declare_again(queue).await }
     }
@@ -85,23 +110,38 @@ impl Declarer {
     /// The same, whatever the session did before: somebody may have deleted the queue since. A publish would vanish
     /// then, and is not held to more (D10); a consumer would cost the session its channel, and all others on it.
     pub(super) async fn declare_again(&self, queue: &Queue) -> Result<(), Fault> {
-        self.ask(&queue.name, Task::DeclareShared(queue.name.clone())).await?;
-        queue.is_declared.store(true, Ordering::Relaxed);
-        Ok(())
+        let task = Task::Declare { name: queue.name.clone(), declare: queue.declare.clone() };
+        let answer = self.ask(hash(&queue.name), task).await;
+        queue.state.store(if answer.is_ok() { DECLARED } else { REFUSED }, Ordering::Relaxed);
+        if answer.is_ok() {
+            queue.claim.iter().for_each(Claim::made);
+        }
+        answer.map(drop)
     }
 
-    /// A queue that is gone with its consumer, or with this connection.
-    pub(super) async fn declare_exclusive(&self, queue: &ShortString) -> Result<(), Fault> {
-        self.ask(queue, Task::DeclareExclusive(queue.clone())).await
+    /// A queue for replies, which RabbitMQ names: nobody can guess it.
+    pub(super) async fn declare_unnamed(&self, arguments: FieldTable) -> Result<ShortString, Fault> {
+        let task = Task::Declare { name: ShortString::default(), declare: Declare { options: EXCLUSIVE, arguments } };
+        self.ask(rand::random(), task).await
     }
 
-    /// What is published to the topics that `key` matches also goes to the queue.
-    pub(super) async fn bind_topic(&self, queue: &ShortString, key: ShortString) -> Result<(), Fault> {
-        self.ask(queue, Task::BindTopic { queue: queue.clone(), key }).await
+    /// Whether the queue is there, and open to this connection.
+    pub(super) async fn check(&self, queue: &ShortString) -> Result<(), Fault> {
+        let declare = Declare { options: PASSIVE, arguments: FieldTable::default() };
+        self.ask(hash(queue), Task::Declare { name: queue.clone(), declare }).await.map(drop)
     }
 
-    async fn ask(&self, queue: &ShortString, task: Task) -> Result<(), Fault> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(queue.as_str());
+    /// What the exchange routes by `key` also goes to the queue.
+    pub(super) async fn bind(&self, queue: &ShortString, exchange: ShortString, key: ShortString) -> Result<(), Fault> {
+        self.ask(hash(queue), Task::Bind { queue: queue.clone(), exchange, key }).await.map(drop)
+    }
+
+    /// One that is not there is deleted as well (U6).
+    pub(super) async fn delete(&self, queue: &ShortString, condition: Condition) -> Result<(), Fault> {
+        self.ask(hash(queue), Task::Delete { queue: queue.clone(), condition }).await.map(drop)
+    }
+
+    async fn ask(&self, hash: u64, task: Task) -> Result<ShortString, Fault> {
         let channel = &self.channels[hash as usize % self.channels.len()];
         let (done, answer) = oneshot::channel();
         let asked = async {
@@ -113,25 +153,38 @@ impl Declarer {
     }
 }
 
-async fn run(context: Arc<Context>, mut work: mpsc::Receiver<Work>, mut bench: Bench) {
+fn hash(queue: &ShortString) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(queue.as_str())
+}
+
+async fn run(mut work: mpsc::Receiver<Work>, mut bench: Bench, ended: CancellationToken) {
     while let Some(Work { task, done }) = work.recv().await {
         if !done.is_closed() {
-            let outcome = bench.work(|channel| carry_out(&context, channel, task)).await;
+            let outcome = bench.work(|channel| carry_out(channel, task)).await;
+            if outcome == Err(no_channel()) {
+                // The library never uses the number of a channel again that RabbitMQ has closed for a refusal.
+                warn!("no channel is left to declare queues, for all that RabbitMQ has refused; connecting anew");
+                ended.cancel();
+            }
             // Nobody listens when the session has gone meanwhile.
             drop(done.send(outcome));
         }
     }
 }
 
-async fn carry_out(context: &Context, channel: Channel, task: Task) -> lapin::Result<()> {
+async fn carry_out(channel: Channel, task: Task) -> lapin::Result<ShortString> {
     match task {
-        Task::BindTopic { queue, key } => {
+        Task::Bind { queue, exchange, key } => {
             let options = QueueBindOptions { nowait: false };
-            channel.queue_bind(queue, context.topic_exchange.clone(), key, options, FieldTable::default()).await
+            channel.queue_bind(queue.clone(), exchange, key, options, FieldTable::default()).await.map(|()| queue)
         }
-        Task::DeclareExclusive(name) => {
-            channel.queue_declare(name, EXCLUSIVE, context.exclusive_arguments()).await.map(drop)
+        Task::Declare { name, declare: Declare { options, arguments } } => {
+            channel.queue_declare(name, options, arguments).await.map(|it| it.name().clone())
         }
-        Task::DeclareShared(name) => channel.queue_declare(name, SHARED, FieldTable::default()).await.map(drop),
+        Task::Delete { queue, condition } => {
+            let is_idle = condition == Condition::Idle;
+            let options = QueueDeleteOptions { if_unused: is_idle, if_empty: is_idle, nowait: false };
+            channel.queue_delete(queue.clone(), options).await.map(|_| queue)
+        }
     }
 }

@@ -33,6 +33,7 @@ mod private;
 mod probe;
 mod properties;
 mod publishing;
+mod queue;
 mod settings;
 mod supervisor;
 mod tasks;
@@ -54,11 +55,6 @@ pub use settings::{Identity, Name, NameError, Settings};
 pub use tls::{Tls, TlsFault, TlsFiles};
 pub use url::{Url, UrlError};
 
-const NO_DURABLE: Fault = Fault::Unsupported(
-    "durable subscriptions are not served over RabbitMQ yet: subscribe to a /queue, or to the /topic without durable",
-);
-const NO_REPLY_QUEUE: Fault =
-    Fault::Unsupported("/reply-queue is not served over RabbitMQ yet: send replies to a /queue or a /topic");
 const NO_TEMP_QUEUE: Fault =
     Fault::Unsupported("/temp-queue is not served over RabbitMQ yet: ask for replies at a /queue or a /topic");
 

@@ -83,9 +83,9 @@ pub(crate) async fn replies_come_to_the_session_that_asked(fixture: Fixture) {
         replier.publish(&Destination::parse(&address).unwrap(), "answer").await;
         let answer = client.expect(&["answer"]).await.remove(0);
         assert_eq!(answer.subscription, key);
-        assert_eq!(answer.message.destination(), address);
+        let name = address.strip_prefix("/reply-queue/").expect("an address for replies");
+        assert!(answer.message.destination().ends_with(&format!("/{name}")), "{:?}", answer.message.destination());
     }
-    assert!(addresses[0].starts_with("/reply-queue/"));
     assert_eq!(addresses[0], addresses[1], "one reply queue for all uses of its name");
 }
 

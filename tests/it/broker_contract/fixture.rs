@@ -134,20 +134,27 @@ impl Session {
         (key, pending)
     }
 
+    /// With what a broker needs to be told that keeps no more than it has to (U4).
     pub(crate) async fn subscribe_durably(&mut self, destination: &Destination, id: &str) -> SubscriptionKey {
-        let (key, ack) = (self.new_key(AckMode::Client), AckMode::Client);
-        let (id, destination) = (SubscriptionId::new(id), destination.clone());
-        done(self.link().subscribe(Subscribe {
-            key,
-            id,
-            destination,
-            ack,
-            prefetch: 64,
-            is_durable: true,
-            headers: Headers::new(),
-        }))
-        .await;
+        let headers = [("durable", "true"), ("auto-delete", "false")];
+        let (key, pending) = self.start_subscribe_as(id, destination, AckMode::Client, &headers);
+        done(pending).await;
         key
+    }
+
+    pub(crate) fn start_subscribe_as(
+        &mut self,
+        id: &str,
+        destination: &Destination,
+        ack: AckMode,
+        headers: &[(&str, &str)],
+    ) -> (SubscriptionKey, Pending) {
+        let key = self.new_key(ack);
+        let (id, destination) = (SubscriptionId::new(id), destination.clone());
+        let is_durable = headers.contains(&("durable", "true"));
+        let headers = Headers::from_iter(headers.iter().copied());
+        let subscribe = Subscribe { key, id, destination, ack, prefetch: 64, is_durable, headers };
+        (key, self.link().subscribe(subscribe))
     }
 
     pub(crate) async fn unsubscribe(&mut self, key: SubscriptionKey) {
@@ -212,6 +219,12 @@ impl Session {
         let ready = poll_fn(|cx| self.outbox.poll_ready(cx));
         timeout(DEADLINE, ready).await.expect("something is pushed before the deadline");
         self.outbox.pop().expect("it was ready, and nobody else pops")
+    }
+
+    /// What waits now.
+    #[cfg_attr(not(feature = "test-rabbitmq"), expect(dead_code, reason = "the embedded broker has nothing under way"))]
+    pub(crate) fn popped(&mut self) -> Option<Item> {
+        self.outbox.pop()
     }
 
     /// Receives as many deliveries as there are bodies, and compares them in order.

@@ -76,16 +76,16 @@ macro_rules! for_each_case {
             confirms: publishes_are_confirmed_in_their_order;
             confirms: publishes_to_several_destinations_keep_their_order_in_each;
             confirms: a_link_that_closes_keeps_what_was_confirmed;
-            durable: a_durable_subscription_keeps_what_comes_while_nobody_is_connected, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
-            durable: two_sessions_with_one_durable_id_compete, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
-            durable: durable_subscriptions_differ_by_id_and_by_topic, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
-            durable: an_unsubscribe_keeps_a_durable_subscription_unless_it_is_final, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
-            durable: a_final_unsubscribe_ends_the_other_sessions_of_that_id, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
-            durable: replies_come_to_the_session_that_asked, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
-            durable: two_names_for_replies_are_two_queues, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
-            durable: a_reply_queue_ends_with_its_session, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
-            durable: a_reply_queue_that_never_was_takes_nothing, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
-            durable: a_durable_subscription_returns_what_is_unsettled, not on amqp: "durable subscriptions and replies are served by the embedded broker alone so far";
+            durable: a_durable_subscription_keeps_what_comes_while_nobody_is_connected;
+            durable: two_sessions_with_one_durable_id_compete;
+            durable: durable_subscriptions_differ_by_id_and_by_topic;
+            durable: an_unsubscribe_keeps_a_durable_subscription_unless_it_is_final;
+            durable: a_final_unsubscribe_ends_the_other_sessions_of_that_id;
+            durable: replies_come_to_the_session_that_asked;
+            durable: two_names_for_replies_are_two_queues;
+            durable: a_reply_queue_ends_with_its_session, not on amqp: "RabbitMQ drops what is sent to a queue that is not there, and confirms it";
+            durable: a_reply_queue_that_never_was_takes_nothing, not on amqp: "RabbitMQ drops what is sent to a queue that is not there, and confirms it";
+            durable: a_durable_subscription_returns_what_is_unsettled;
         }
     };
 }

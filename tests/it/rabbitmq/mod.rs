@@ -4,6 +4,7 @@
 //! own view use the program of `STOMPGATE_TEST_RABBITMQCTL`. `tests/rabbitmq.sh start` makes both.
 
 mod accounts;
+mod durable;
 mod exchange;
 mod failover;
 mod feeds;
@@ -14,10 +15,13 @@ mod feeds_random;
 mod gateways;
 mod loss;
 mod mapping;
+mod outside;
 mod proxy;
 mod publishing;
 mod queues;
+mod replies;
 mod scale;
+mod streams;
 mod support;
 mod tls;
 mod whole;

@@ -1,23 +1,21 @@
 //! Queues: what one session's troubles mean for the others, and what others can do to a queue.
 
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
+use futures::FutureExt;
+use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
 use stompgate::broker::amqp::Settings;
 use stompgate::broker::{Link, Pending};
 use stompgate::delivery::Item;
 use stompgate::destination::Destination;
+use stompgate::ident::SessionId;
 use stompgate::session::{AckMode, Fault, Publish, Verdict};
 use stompgate::stomp::Headers;
 
 use super::Gateway;
-use super::support::{eventually, foreign_channel, variable};
-use crate::broker_contract::fixture::{body, token};
-
-fn name(queue: &Destination) -> lapin::types::ShortString {
-    let Destination::Queue(name) = queue else { panic!("{queue} is no queue") };
-    (&**name).into()
-}
+use super::outside::{asked, is_gone, name};
+use super::support::{eventually, foreign_channel, rabbitmqctl, variable};
+use crate::broker_contract::fixture::{body, done, token};
 
 /// Makes a queue that is not as the gateway would declare it.
 async fn declare_with_length(channel: &Channel, queue: &Destination) {
@@ -208,30 +206,323 @@ async fn a_pattern_that_would_keep_the_publishers_busy_is_refused() {
 
 /// What a session needs to declare its queues is not for other sessions to use up.
 #[tokio::test]
-async fn sessions_that_take_all_channels_leave_publishing_to_queues_alone() {
-    let url = format!("{}?channel_max=16", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+async fn sessions_that_fill_a_connection_are_followed_by_another_and_leave_publishing_to_queues_alone() {
+    let url = format!("{}?channel_max=32", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
     let gateway = Gateway::started(Settings { urls: vec![url], ..Settings::default() });
     gateway.is_ready().await;
     let fixture = gateway.fixture();
-    let mut sessions = Vec::new();
-    let refusal = loop {
+    let (queue, mut sessions) = (fixture.queue("one"), Vec::new());
+    // 15 channels each: one number is the connection's, 8 are for declaring, and a quarter for refusals.
+    for _ in 0..40 {
         let mut session = fixture.open().await;
-        let (_, subscribe) = session.start_subscribe(&fixture.queue("one"), AckMode::Auto, 1);
-        match subscribe.await {
-            Ok(()) => sessions.push(session),
-            Err(fault) => break fault,
-        }
-    };
-    assert!(matches!(&refusal, Fault::Refused(text) if text.contains("channel_max")), "{refusal:?}");
+        session.subscribe(&queue).await;
+        session.subscribe(&fixture.queue("two")).await;
+        sessions.push(session);
+    }
+    assert_eq!(gateway.metric("connections", "private"), 3.0);
+    assert_eq!(gateway.metric("private_channels", ""), 40.0);
     for number in 0..16 {
         fixture.open().await.publish(&fixture.queue(&number.to_string()), "x").await;
     }
-    // One that goes makes room for another.
-    sessions.pop().expect("some were let in").close();
-    let queue = fixture.queue("one");
-    eventually("there is room again", async || {
-        fixture.open().await.start_subscribe(&queue, AckMode::Auto, 1).1.await.is_ok()
-    })
-    .await;
+    sessions[39].publish(&queue, "x").await;
+    sessions.clear();
+    eventually("the channels are closed", async || gateway.metric("private_channels", "") == 0.0).await;
+    let mut session = fixture.open().await;
+    session.subscribe(&queue).await;
+    assert!(session.receive().await.redelivered);
+    assert_eq!(gateway.metric("connections", "private"), 3.0);
+    gateway.stop().await;
+}
+
+/// Each refusal costs a channel, and the library never uses its number again.
+#[tokio::test]
+async fn refusals_that_use_up_all_channels_cost_a_reconnect() {
+    let url = format!("{}?channel_max=32", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let gateway = Gateway::started(Settings { urls: vec![url], ..Settings::default() });
+    gateway.is_ready().await;
+    let fixture = gateway.fixture();
+    let (mut careless, queue) = (fixture.open().await, fixture.queue("a"));
+    let mut refused = 0;
+    loop {
+        let (_, pending) = careless.start_subscribe_as("id", &queue, AckMode::Auto, &[("x-queue-type", "none")]);
+        match pending.await {
+            Err(Fault::Amqp { name: "precondition_failed", .. }) => refused += 1,
+            _ => break,
+        }
+    }
+    assert!((20..=32).contains(&refused), "{refused}");
+    while !matches!(careless.next_item().await, Item::LinkLost) {}
+    eventually("it is back", async || gateway.metric("connects_total", "connected") == 2.0).await;
+    gateway.is_ready().await;
+    let mut session = fixture.open().await;
+    session.subscribe(&queue).await;
+    session.publish(&queue, "x").await;
+    session.expect(&["x"]).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn three_hundred_sessions_with_queues_have_a_channel_each_on_one_connection() {
+    let connection_name = format!("many-{}", SessionId::from_random(rand::random()));
+    let gateway =
+        Gateway::connected(Settings { connection_name: connection_name.clone(), ..Settings::default() }).await;
+    let fixture = gateway.fixture();
+    let mut sessions = Vec::new();
+    for number in 0..300 {
+        let mut session = fixture.open().await;
+        session.subscribe_with(&fixture.topic(&number.to_string()), AckMode::Client, 1).await;
+        session.subscribe(&fixture.queue("shared")).await;
+        sessions.push(session);
+    }
+    let connections = rabbitmqctl(&["list_connections", "client_properties", "channels"]).await;
+    let private = format!("{connection_name} private");
+    let ours: Vec<_> = connections.iter().filter(|it| it.contains(&private)).collect();
+    assert_eq!(ours.len(), 1, "{ours:?}");
+    let channels: usize = ours[0].rsplit('\t').next().unwrap().parse().unwrap();
+    assert!((301..=308).contains(&channels), "{channels} for 300 sessions and up to 8 for declaring");
+    assert_eq!(gateway.metric("private_consumers", ""), 600.0);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn d11_an_amq_queue_is_consumed_as_it_is_and_a_missing_one_costs_nothing_else() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut session, odd, missing) = (fixture.open().await, fixture.queue("odd"), fixture.queue("missing"));
+    declare_with_length(&foreign_channel().await, &odd).await;
+    session.subscribe(&Destination::AmqQueue(name(&odd).as_str().into())).await;
+    let (_, pending) =
+        session.start_subscribe(&Destination::AmqQueue(name(&missing).as_str().into()), AckMode::Auto, 1);
+    let outcome = pending.await;
+    assert!(matches!(&outcome, Err(Fault::Amqp { name: "not_found", .. })), "{outcome:?}");
+    assert_eq!(asked(&name(&missing)).await, 404);
+    session.publish(&Destination::AmqQueue(name(&odd).as_str().into()), "x").await;
+    let delivery = session.expect(&["x"]).await.remove(0);
+    assert_eq!(delivery.message.destination(), odd.to_string());
+    gateway.stop().await;
+}
+
+/// D40, G7: RabbitMQ would let every session of this gateway have it, until the gateway ends.
+#[tokio::test]
+async fn a_transient_queue_is_for_one_session_and_ends_with_it() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (consumed, filled) = (fixture.queue("consumed"), fixture.queue("filled"));
+    let (mut owner, mut other) = (fixture.open().await, fixture.open().await);
+    let transient = ("durable", "false");
+    let (_, pending) = owner.start_subscribe_as("id", &consumed, AckMode::Auto, &[transient]);
+    done(pending).await;
+    done(publish(owner.link(), &filled, &[transient, ("auto-delete", "false")])).await;
+    for queue in [&consumed, &filled] {
+        assert_eq!(asked(&name(queue)).await, 405);
+        for destination in [queue, &Destination::AmqQueue(name(queue).as_str().into())] {
+            for headers in [&[][..], &[transient]] {
+                let (_, pending) = other.start_subscribe_as("id", destination, AckMode::Auto, headers);
+                let outcome = pending.await;
+                assert!(matches!(&outcome, Err(Fault::Amqp { name: "resource_locked", .. })), "{outcome:?}");
+            }
+        }
+    }
+    owner.close();
+    for queue in [&consumed, &filled] {
+        is_gone(&name(queue)).await;
+        eventually("it can be had by another", async || {
+            other.start_subscribe_as("id", queue, AckMode::Auto, &[transient]).1.await.is_ok()
+        })
+        .await;
+    }
+    gateway.stop().await;
+}
+
+/// What a session has not made, it must not take away.
+#[tokio::test]
+async fn a_queue_that_is_refused_to_be_one_session_s_alone_is_left_as_it_was() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut owner, mut careless, kept) = (fixture.open().await, fixture.open().await, fixture.queue("kept"));
+    owner.publish(&kept, "kept").await;
+    let kept_name = name(&kept);
+    for (destination, headers) in
+        [(&kept, &[("durable", "false")][..]), (&fixture.topic("a"), &[("x-queue-name", kept_name.as_str())])]
+    {
+        let (_, pending) = careless.start_subscribe_as("id", destination, AckMode::Auto, headers);
+        let outcome = pending.await;
+        assert!(matches!(&outcome, Err(Fault::Amqp { .. })), "{outcome:?}");
+    }
+    let outcome = publish(careless.link(), &kept, &[("durable", "false")]).await;
+    assert!(matches!(&outcome, Err(Fault::Amqp { .. })), "{outcome:?}");
+    careless.close();
+    // One that is deleted after it.
+    let own = fixture.queue("own");
+    let mut careful = fixture.open().await;
+    done(publish(careful.link(), &own, &[("durable", "false")])).await;
+    careful.close();
+    is_gone(&name(&own)).await;
+    owner.subscribe(&kept).await;
+    owner.expect(&["kept"]).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_exclusive_queue_of_another_gateway_is_locked_and_costs_nothing_else() {
+    let gateways = [Gateway::connected(Settings::default()).await, Gateway::connected(Settings::default()).await];
+    let fixture = gateways[0].fixture();
+    let (mut owner, mut other) = (fixture.open().await, gateways[1].fixture().open().await);
+    let (locked, open) = (fixture.queue("locked"), fixture.queue("open"));
+    other.subscribe(&open).await;
+    let (_, pending) = owner.start_subscribe_as("id", &locked, AckMode::Auto, &[("exclusive", "true")]);
+    done(pending).await;
+    for destination in [&locked, &Destination::AmqQueue(name(&locked).as_str().into())] {
+        let (_, pending) = other.start_subscribe(destination, AckMode::Auto, 1);
+        let outcome = pending.await;
+        assert!(matches!(&outcome, Err(Fault::Amqp { name: "resource_locked", .. })), "{outcome:?}");
+    }
+    other.publish(&open, "still here").await;
+    other.expect(&["still here"]).await;
+    for gateway in gateways {
+        gateway.stop().await;
+    }
+}
+
+/// The declare can't tell that the consumer will be refused, and RabbitMQ closes the channel for it.
+#[tokio::test]
+async fn a_refused_consumer_ends_the_session_s_subscriptions_and_it_can_subscribe_again() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut session, alone, open) = (fixture.open().await, fixture.queue("alone"), fixture.queue("open"));
+    let kept = session.subscribe_with(&open, AckMode::Client, 5).await;
+    session.publish(&open, "unsettled").await;
+    let unsettled = session.expect(&["unsettled"]).await.remove(0);
+    assert_eq!((gateway.metric("unsettled", ""), gateway.metric("private_consumers", "")), (1.0, 1.0));
+    let channel = foreign_channel().await;
+    channel.queue_declare(name(&alone), QueueDeclareOptions::durable(), FieldTable::default()).await.unwrap();
+    let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+    let consumer = channel.basic_consume(name(&alone), "alone".into(), options, FieldTable::default()).await.unwrap();
+    let (_, pending) = session.start_subscribe(&alone, AckMode::Auto, 1);
+    let outcome = pending.await;
+    assert!(matches!(&outcome, Err(Fault::Amqp { name: "access_refused", .. })), "{outcome:?}");
+    assert!(matches!(session.next_item().await, Item::SubscriptionEnded(key) if key == kept));
+    assert_eq!((gateway.metric("unsettled", ""), gateway.metric("private_consumers", "")), (0.0, 0.0));
+    session.subscribe(&open).await;
+    assert!(session.expect(&["unsettled"]).await[0].redelivered);
+    // Of the channel that is no more.
+    session.settle(&[token(&unsettled)], Verdict::Accepted);
+    session.publish(&open, "still here").await;
+    session.expect(&["still here"]).await;
+    drop(consumer);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_discarded_goes_where_the_queue_sends_dead_letters() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut session, queue, dead) = (fixture.open().await, fixture.queue("a"), fixture.queue("dead"));
+    let to = name(&dead);
+    let letters = [("x-dead-letter-exchange", ""), ("x-dead-letter-routing-key", to.as_str())];
+    session.subscribe(&dead).await;
+    let (_, pending) = session.start_subscribe_as("id", &queue, AckMode::ClientIndividual, &letters);
+    done(pending).await;
+    session.publish_all(&queue, &["accepted", "discarded"]).await;
+    let tokens: Vec<_> = session.expect(&["accepted", "discarded"]).await.iter().map(token).collect();
+    session.settle(&tokens[..1], Verdict::Accepted);
+    session.settle(&tokens[1..], Verdict::Discarded);
+    assert_eq!(session.expect(&["discarded"]).await[0].message.destination(), dead.to_string());
+    gateway.stop().await;
+}
+
+/// A13: what RabbitMQ had sent for a subscription that ended goes back, whether the session has seen it or not.
+#[tokio::test]
+async fn a13_what_was_under_way_at_an_unsubscribe_is_delivered_to_others() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut gone, mut other, queue) = (fixture.open().await, fixture.open().await, fixture.queue("a"));
+    let bodies: Vec<_> = (0..200).map(|it| it.to_string()).collect();
+    other.publish_all(&queue, &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let (key, subscribing) = gone.start_subscribe(&queue, AckMode::Client, 150);
+    done(subscribing).await;
+    gone.unsubscribe(key).await;
+    let mut seen = Vec::new();
+    while let Some(Item::Delivery(delivery)) = gone.popped() {
+        seen.push(token(&delivery));
+    }
+    // As a session does with what it has no subscription for.
+    gone.settle(&seen, Verdict::Requeued);
+    other.subscribe(&queue).await;
+    let mut arrived = Vec::new();
+    for _ in 0..200 {
+        arrived.push(body(&other.receive().await));
+    }
+    arrived.sort_by_key(|it| it.parse::<u32>().unwrap());
+    assert_eq!(arrived, bodies);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn deliveries_do_not_wait_for_the_subscribes_of_their_session() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut session, mut sender, queue) = (fixture.open().await, fixture.open().await, fixture.queue("a"));
+    sender.publish(&queue, "first").await;
+    session.subscribe_with(&queue, AckMode::Client, 1).await;
+    let first = session.expect(&["first"]).await.remove(0);
+    let mut last = None;
+    for number in 0..100 {
+        let (_, pending) = session.start_subscribe(&fixture.queue(&number.to_string()), AckMode::Auto, 1);
+        last = Some(pending);
+    }
+    let mut last = last.expect("there were some");
+    sender.publish(&queue, "second").await;
+    session.settle(&[token(&first)], Verdict::Accepted);
+    session.expect(&["second"]).await;
+    assert!((&mut last).now_or_never().is_none(), "it was settled and delivered among them");
+    done(last).await;
+    gateway.stop().await;
+}
+
+/// RabbitMQ refuses each of these in its own way; some refusals would cost the connection that many sessions share.
+#[tokio::test]
+async fn no_header_costs_more_than_its_own_subscription() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut careless, mut other, kept) = (fixture.open().await, fixture.open().await, fixture.queue("kept"));
+    other.subscribe(&kept).await;
+    let refused: &[&[(&str, &str)]] = &[
+        &[("x-queue-type", "no such type")],
+        &[("x-queue-type", "")],
+        &[("x-queue-type", "quorum"), ("auto-delete", "true")],
+        &[("x-queue-type", "stream"), ("x-priority", "1")],
+        &[("x-queue-type", "stream"), ("x-stream-max-segment-size-bytes", "-1")],
+        &[("x-expires", "0")],
+        &[("x-expires", "9223372036854775807")],
+        &[("x-message-ttl", "-1")],
+        &[("x-max-length", "-1")],
+        &[("x-max-priority", "-1")],
+        &[("x-dead-letter-routing-key", "without an exchange")],
+        &[("x-queue-name", "amq.not-for-clients")],
+        &[("x-stream-offset", "offset=-1")],
+    ];
+    let taken: &[&[(&str, &str)]] = &[
+        &[("x-dead-letter-exchange", "no such exchange")],
+        &[("x-priority", "-128")],
+        &[("x-queue-type", "stream"), ("x-stream-offset", "offset=-1")],
+        &[("x-queue-type", "stream"), ("x-stream-offset", "timestamp=18446744073709551615")],
+        &[("x-queue-type", "stream"), ("x-max-age", "99999999999999999999Y")],
+        &[("x-stream-filter", "a,b"), ("x-stream-match-unfiltered", "true")],
+        &[("x-max-length", "0"), ("exclusive", "true"), ("auto-delete", "false")],
+    ];
+    let cases = refused.iter().map(|it| (it, false)).chain(taken.iter().map(|it| (it, true)));
+    for (number, (headers, is_taken)) in cases.enumerate() {
+        let queue = fixture.queue(&number.to_string());
+        let topic = fixture.topic(&number.to_string());
+        let destination = if headers[0].0 == "x-queue-name" { &topic } else { &queue };
+        let (_, pending) = careless.start_subscribe_as("id", destination, AckMode::Client, headers);
+        let outcome = pending.await;
+        assert_eq!(outcome.is_ok(), is_taken, "{headers:?}: {outcome:?}");
+        assert!(!matches!(outcome, Err(Fault::Unavailable)), "{headers:?}");
+    }
+    other.publish(&kept, "still here").await;
+    other.expect(&["still here"]).await;
+    assert_eq!(gateway.metric("connection_losses_total", ""), 0.0);
     gateway.stop().await;
 }

@@ -79,6 +79,8 @@ impl Gateway {
             "feed_bindings",
             "feed_queues",
             "private_channels",
+            "private_consumers",
+            "unsettled",
         ];
         for gauge in gauges {
             assert_eq!(self.metric(gauge, ""), 0.0, "{gauge} after the end");

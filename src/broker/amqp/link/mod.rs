@@ -9,15 +9,18 @@ use std::sync::Arc;
 use super::declarer::Queue;
 use super::feeds::Subscription;
 use super::generation::Generation;
-use super::private::Private;
+use super::private::{Private, Replies};
 use super::properties::short;
+use super::queue::{Declare, Kind};
 use crate::broker::{LinkRequest, Pending};
 use crate::delivery::Outbox;
 use crate::ident::{SessionId, SubscriptionKey};
 use crate::message::AckToken;
 use crate::session::{Fault, Publish, Subscribe, Unsubscribe, Verdict};
+use crate::stomp::Headers;
 
-/// Queues that a session is remembered to have declared. Beyond it all are forgotten, and declared once more.
+/// Queues that a session is remembered to have declared. Beyond it all are forgotten, and declared once more, except
+/// those that are the session's alone.
 const QUEUES_MAX: usize = 1_024;
 
 /// Dropping it ends its subscriptions and requeues what is unsettled.
@@ -28,6 +31,7 @@ pub struct Link {
     outbox: Arc<Outbox>,
     topics: HashMap<SubscriptionKey, Subscription>,
     queues: HashMap<Box<str>, Arc<Queue>>,
+    replies: HashMap<SubscriptionKey, Arc<Replies>>,
     private: Option<Private>,
 }
 
@@ -36,8 +40,8 @@ impl Link {
         // With the one account that all share, the session's credentials say nothing to RabbitMQ.
         let LinkRequest { session, outbox, credentials: _ } = request;
         generation.register(session, outbox.clone())?;
-        let (topics, queues) = (HashMap::new(), HashMap::new());
-        Ok(Self { generation, session, outbox, topics, queues, private: None })
+        let (topics, queues, replies) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Ok(Self { generation, session, outbox, topics, queues, replies, private: None })
     }
 
     /// What can't be published waits for its turn as well, so that the answers keep the order of the calls.
@@ -55,7 +59,7 @@ impl Link {
         match (self.topics.remove(&unsubscribe.key), &self.private) {
             // Dropping it ends it.
             (Some(_), _) | (None, None) => Pending::ready(Ok(())),
-            (None, Some(private)) => private.unsubscribe(unsubscribe.key),
+            (None, Some(private)) => private.unsubscribe(unsubscribe.key, unsubscribe.is_final),
         }
     }
 
@@ -66,17 +70,51 @@ impl Link {
         }
     }
 
-    /// The same one for each use of that name in this session (D10).
-    fn queue(&mut self, name: &str) -> Result<Arc<Queue>, Fault> {
-        if let Some(queue) = self.queues.get(name) {
+    /// The queue of a SEND, as its headers want it if it is the first frame of this session that names it (D10).
+    fn queue(&mut self, name: &str, headers: &Headers) -> Result<Arc<Queue>, Fault> {
+        self.queue_for(Kind::Filled, name, headers)
+    }
+
+    fn queue_for(&mut self, kind: Kind, name: &str, headers: &Headers) -> Result<Arc<Queue>, Fault> {
+        if let Some(queue) = self.queues.get(name).filter(|it| !it.is_refused()) {
             return Ok(queue.clone());
         }
-        let queue = Arc::new(Queue::new(short("the name of a queue", name)?));
-        if self.queues.len() >= QUEUES_MAX {
-            self.queues.clear();
-        }
+        let declare = Declare::new(kind, headers)?;
+        let short_name = short("the name of a queue", name)?;
+        self.make_room(name)?;
+        let first = self.generation.parts.homes.first();
+        let claim = declare.options.exclusive.then(|| first.exclusives.claim(&short_name, self.session)).transpose()?;
+        let queue = Arc::new(Queue::new(short_name, declare, claim));
         self.queues.insert(name.into(), queue.clone());
         Ok(queue)
+    }
+
+    fn make_room(&mut self, name: &str) -> Result<(), Fault> {
+        self.queues.remove(name);
+        if self.queues.len() >= QUEUES_MAX {
+            self.queues.retain(|_, it| it.declare.options.exclusive);
+        }
+        if self.queues.len() >= QUEUES_MAX {
+            return Err(Fault::Refused(format!("A session has at most {QUEUES_MAX} queues for itself alone")));
+        }
+        Ok(())
+    }
+
+    /// Where replies come to that are delivered under that key; the same one for each use of it (D30).
+    fn replies(&mut self, key: SubscriptionKey) -> Arc<Replies> {
+        self.replies.retain(|_, it| !it.has_ended());
+        if let Some(known) = self.replies.get(&key) {
+            return known.clone();
+        }
+        let made = Arc::new(self.private().replies(key));
+        self.replies.insert(key, made.clone());
+        made
+    }
+
+    fn private(&mut self) -> &Private {
+        let Generation { parts, tasks, .. } = &*self.generation;
+        let open = || Private::open(parts.clone(), tasks, self.outbox.clone(), self.session);
+        self.private.get_or_insert_with(open)
     }
 }
 

@@ -1,16 +1,12 @@
 //! Where a SEND goes, and what of it travels.
 
-use std::sync::Arc;
-
 use lapin::types::ShortString;
 
 use super::Link;
 use crate::broker::amqp::NO_TEMP_QUEUE;
-use crate::broker::amqp::private::Replies;
 use crate::broker::amqp::properties::{short, to_amqp};
 use crate::broker::amqp::publishing::{Content, Routed};
 use crate::destination::Destination;
-use crate::ident::SubscriptionKey;
 use crate::session::{Fault, Publish};
 
 impl Link {
@@ -34,17 +30,12 @@ impl Link {
                 (short("the name of an exchange", &name)?, short("a routing key", &key)?, None)
             }
             Destination::Queue(name) => {
-                let queue = self.queue(&name)?;
+                let queue = self.queue(&name, &headers)?;
                 (ShortString::default(), queue.name.clone(), Some(queue))
             }
             Destination::TempQueue(_) => return Err(NO_TEMP_QUEUE),
             Destination::Topic(topic) => (context.topic_exchange.clone(), short("a topic", &topic)?, None),
         };
         Ok(Box::new(Routed { exchange, is_exchange_unsure, key, properties, body, queue, replies }))
-    }
-
-    /// Where the answers come that are delivered under this key.
-    fn replies(&self, _key: SubscriptionKey) -> Arc<Replies> {
-        Arc::default()
     }
 }

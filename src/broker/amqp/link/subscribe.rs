@@ -1,13 +1,15 @@
 //! Where a SUBSCRIBE is served: by a feed that many share, or by a channel of the session.
 
+use std::sync::Arc;
+
 use lapin::types::ShortString;
 
 use super::Link;
 use crate::broker::Pending;
-use crate::broker::amqp::generation::Generation;
-use crate::broker::amqp::private::{Private, Source};
+use crate::broker::amqp::declarer::Queue;
+use crate::broker::amqp::private::{Bound, Consume, Source};
 use crate::broker::amqp::properties::short;
-use crate::broker::amqp::{NO_DURABLE, NO_REPLY_QUEUE, NO_TEMP_QUEUE};
+use crate::broker::amqp::queue::{self, Declare, Kind};
 use crate::delivery::Subscriber;
 use crate::destination::{Destination, Pattern};
 use crate::ident::SubscriptionKey;
@@ -17,54 +19,81 @@ use crate::session::{AckMode, Fault, Subscribe};
 /// 60 words one publish takes 2 s, with 5 more than 10 s, and the channel that publishes is for many sessions.
 const HASHES_MAX: usize = 2;
 
+/// RabbitMQ delivers what is sent there to the channel that asked, which with the gateway never consumes.
+const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
 impl Link {
     pub(super) fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<Pending, Fault> {
-        let Subscribe { key, id: _, destination, ack, prefetch, is_durable, headers: _ } = subscribe;
-        if is_durable {
-            return Err(NO_DURABLE);
-        }
-        let topic_exchange = self.generation.context().topic_exchange.clone();
-        let source = match destination {
-            Destination::AmqQueue(_) | Destination::ReplyQueue(_) => return Err(NO_REPLY_QUEUE),
-            Destination::Exchange { name, key: pattern } => {
-                self.subscribe_exchange(key, short("the name of an exchange", &name)?, &pattern, ack)?
+        let arguments = queue::consume_arguments(&subscribe.headers)?;
+        let source = match &subscribe.destination {
+            Destination::AmqQueue(name) | Destination::ReplyQueue(name) => Source::Existing(queue_name(name)?),
+            Destination::Exchange { name, key } => {
+                let exchange = short("the name of an exchange", name)?;
+                if is_shared(&subscribe) {
+                    return self.subscribe_shared(subscribe.key, &exchange, key);
+                }
+                self.bound(Kind::Exchange, exchange, key, &subscribe)?
             }
-            Destination::Queue(name) => Err(Source::Queue(self.queue(&name)?)),
-            Destination::TempQueue(_) => return Err(NO_TEMP_QUEUE),
-            Destination::Topic(topic) => self.subscribe_exchange(key, topic_exchange, &topic, ack)?,
+            Destination::Queue(name) => {
+                queue_name(name)?;
+                Source::Declared(self.queue_for(Kind::Consumed, name, &subscribe.headers)?)
+            }
+            Destination::TempQueue(_) => return Err(Fault::Unsupported("a temp-queue is only for reply-to")),
+            Destination::Topic(key) => {
+                let exchange = self.generation.context().topic_exchange.clone();
+                if is_shared(&subscribe) {
+                    return self.subscribe_shared(subscribe.key, &exchange, key);
+                }
+                self.bound(Kind::Topic, exchange, key, &subscribe)?
+            }
         };
-        let source = match source {
-            Ok(pending) => return Ok(pending),
-            Err(source) => source,
-        };
-        let Generation { parts, tasks, .. } = &*self.generation;
-        let private = self.private.get_or_insert_with(|| Private::open(parts.clone(), tasks, self.outbox.clone()));
-        Ok(private.subscribe(key, source, prefetch))
+        let Subscribe { key, prefetch, .. } = subscribe;
+        Ok(self.private().subscribe(Consume { key, source, prefetch, arguments }))
     }
 
-    /// Who acknowledges needs deliveries of its own, and with them a queue.
-    fn subscribe_exchange(
+    /// A queue of the subscription's own, which the exchange fills.
+    fn bound(&self, kind: Kind, exchange: ShortString, key: &str, subscribe: &Subscribe) -> Result<Source, Fault> {
+        check_hashes(key)?;
+        let Subscribe { id, is_durable, headers, .. } = subscribe;
+        let (name, is_random) = queue::name(headers, key, id, *is_durable)?;
+        let mut declare = Declare::new(kind, headers)?;
+        if is_random && declare.options.exclusive {
+            declare = declare.or_arguments(self.generation.context().exclusive_arguments());
+        }
+        let (queue, key) = (Queue::new(name, declare, None), short("a topic", key)?);
+        Ok(Source::Bound(Arc::new(Bound { queue, exchange, key, is_topic: kind == Kind::Topic })))
+    }
+
+    fn subscribe_shared(
         &mut self,
         key: SubscriptionKey,
-        exchange: ShortString,
+        exchange: &ShortString,
         pattern: &str,
-        ack: AckMode,
-    ) -> Result<Result<Pending, Source>, Fault> {
+    ) -> Result<Pending, Fault> {
         check_hashes(pattern)?;
-        match ack {
-            AckMode::Auto => Ok(Ok(self.subscribe_shared(key, &exchange, pattern))),
-            AckMode::Client | AckMode::ClientIndividual => Ok(Err(Source::Topic(short("a topic", pattern)?))),
-        }
-    }
-
-    fn subscribe_shared(&mut self, key: SubscriptionKey, exchange: &ShortString, pattern: &str) -> Pending {
         // Those that RabbitMQ refused were told so; a session may go on trying.
         self.topics.retain(|_, it| !it.has_failed());
         let subscriber = Subscriber { outbox: self.outbox.clone(), key };
         let (subscription, pending) = self.generation.feeds.subscribe(exchange, Pattern::new(pattern), subscriber);
         self.topics.insert(key, subscription);
-        pending
+        Ok(pending)
     }
+}
+
+/// Whether a feed can serve it: who acknowledges needs deliveries of its own, and with them a queue.
+fn is_shared(subscribe: &Subscribe) -> bool {
+    let Subscribe { ack, is_durable, headers, .. } = subscribe;
+    *ack == AckMode::Auto && !is_durable && !queue::asks_for_its_own(headers)
+}
+
+fn queue_name(name: &str) -> Result<ShortString, Fault> {
+    if name == DIRECT_REPLY_TO {
+        return Err(Fault::Unsupported(
+            "amq.rabbitmq.reply-to can't be subscribed to through the gateway, which publishes and consumes on \
+             different connections: send with reply-to:/temp-queue/NAME, and the replies arrive by themselves",
+        ));
+    }
+    short("the name of a queue", name)
 }
 
 fn check_hashes(pattern: &str) -> Result<(), Fault> {

@@ -1,20 +1,35 @@
 //! The connections that carry the private channels, and the declarer beside them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::warn;
 
+use super::exclusives::Exclusives;
 use crate::broker::amqp::connection::{ConnectError, Role};
-use crate::broker::amqp::context::{Context, no_channel};
-use crate::broker::amqp::declarer::{self, Declarer};
+use crate::broker::amqp::context::Context;
+use crate::broker::amqp::declarer::{self, Condition, Declarer};
 use crate::broker::amqp::line::Line;
 use crate::broker::amqp::tasks::Tasks;
 use crate::session::Fault;
 
+/// Connections for private channels of one account. With the 2,047 channels that RabbitMQ allows by default these are
+/// more sessions than one process holds.
+const HOMES_MAX: usize = 64;
+
 /// Cloning it clones a handle.
 #[derive(Clone, Debug)]
-pub(in crate::broker::amqp) struct Homes {
+pub(in crate::broker::amqp) struct Homes(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    context: Arc<Context>,
+    tasks: Tasks,
+    /// Channels that sessions may have on one connection.
+    channels: usize,
     first: Arc<Home>,
+    /// Connected when first used, and kept.
+    others: Mutex<Vec<Arc<Home>>>,
 }
 
 /// One connection: exclusive queues that are declared here can only be consumed here.
@@ -22,7 +37,7 @@ pub(in crate::broker::amqp) struct Homes {
 pub(in crate::broker::amqp) struct Home {
     pub(in crate::broker::amqp) line: Line,
     pub(in crate::broker::amqp) declarer: Declarer,
-    /// Channels that sessions may have.
+    pub(in crate::broker::amqp) exclusives: Arc<Exclusives>,
     room: Arc<Semaphore>,
 }
 
@@ -31,27 +46,128 @@ impl Homes {
     pub(in crate::broker::amqp) async fn open(context: &Arc<Context>, tasks: &Tasks) -> Result<Self, ConnectError> {
         let line = Line::new(context, tasks, Role::Private);
         line.open().await?;
-        let declarer = Declarer::start(context, tasks, &line);
-        // The channels that declare are on the same connection, whose channels are counted with the one of number 0. A
-        // declare that was refused may need another one before the last is closed.
-        let channels = usize::from(line.channel_max().unwrap_or(u16::MAX));
-        let room = Arc::new(Semaphore::new(channels.saturating_sub(1 + 2 * declarer::CHANNELS)));
-        Ok(Self { first: Arc::new(Home { line, declarer, room }) })
+        let channels = channels_for_sessions(line.channel_max().unwrap_or(u16::MAX));
+        Ok(Self::new(context, tasks, line, channels))
+    }
+
+    fn new(context: &Arc<Context>, tasks: &Tasks, line: Line, channels: usize) -> Self {
+        let first = Arc::new(Home::new(context, tasks, line, channels));
+        let (context, tasks) = (context.clone(), tasks.clone());
+        Self(Arc::new(Inner { context, tasks, channels, first, others: Mutex::default() }))
     }
 
     /// Where queues are declared that no session has a channel for yet.
     pub(in crate::broker::amqp) fn first(&self) -> &Home {
-        &self.first
+        &self.0.first
     }
 
-    /// A home with room for one channel more, and the right to it.
-    #[expect(clippy::unused_async, reason = "another connection would be opened here")]
-    pub(in crate::broker::amqp) async fn room(&self) -> Result<(Arc<Home>, OwnedSemaphorePermit), Fault> {
-        let permit = self.first.room.clone().try_acquire_owned().map_err(|_| no_channel())?;
-        Ok((self.first.clone(), permit))
+    /// A home with room for one channel more, and the right to it. The earlier ones are filled first.
+    pub(super) fn room(&self) -> Result<(Arc<Home>, OwnedSemaphorePermit), Fault> {
+        let Inner { context, tasks, channels, first, others } = &*self.0;
+        let mut others = others.lock().expect("no panic while held");
+        if let Some(found) = std::iter::once(first).chain(&*others).find_map(Home::seat) {
+            return Ok(found);
+        }
+        if others.len() + 1 >= HOMES_MAX || *channels == 0 {
+            return Err(full(*channels));
+        }
+        let home = Arc::new(Home::new(context, tasks, Line::new(context, tasks, Role::Private), *channels));
+        let seat = Home::seat(&home).ok_or_else(|| full(*channels));
+        others.push(home);
+        seat
     }
 
     pub(in crate::broker::amqp) async fn close(&self) {
-        self.first.line.close().await;
+        let others = self.0.others.lock().expect("no panic while held").clone();
+        for home in std::iter::once(&self.0.first).chain(&others) {
+            home.line.close().await;
+        }
+    }
+}
+
+impl Home {
+    fn new(context: &Arc<Context>, tasks: &Tasks, line: Line, channels: usize) -> Self {
+        let declarer = Declarer::start(context, tasks, &line);
+        let exclusives = Arc::<Exclusives>::default();
+        tasks.spawn(delete_ended(exclusives.clone(), declarer.clone()));
+        Self { line, declarer, exclusives, room: Arc::new(Semaphore::new(channels)) }
+    }
+
+    /// It takes no other session, because no number of a channel is left.
+    pub(super) fn fill(&self) {
+        self.room.close();
+    }
+
+    fn seat(self: &Arc<Self>) -> Option<(Arc<Self>, OwnedSemaphorePermit)> {
+        self.room.clone().try_acquire_owned().ok().map(|permit| (self.clone(), permit))
+    }
+}
+
+/// One number is the connection's own. Two are for each channel that declares, since the next may be opened before the
+/// last is closed. A quarter is for the channels that RabbitMQ closes: the library does not use their numbers again.
+fn channels_for_sessions(channel_max: u16) -> usize {
+    (usize::from(channel_max) / 4 * 3).saturating_sub(1 + 2 * declarer::CHANNELS)
+}
+
+fn full(channels: usize) -> Fault {
+    Fault::Refused(format!(
+        "Sessions hold all channels for queues: RabbitMQ allows them {channels} on each of {HOMES_MAX} connections \
+         (channel_max of RabbitMQ)"
+    ))
+}
+
+/// An exclusive queue would otherwise last as long as the connection, which is not the session's.
+async fn delete_ended(exclusives: Arc<Exclusives>, declarer: Declarer) {
+    loop {
+        let queue = exclusives.next_ended().await;
+        if let Err(fault) = declarer.delete(&queue, Condition::Always).await {
+            warn!(%fault, queue = queue.as_str(), "an exclusive queue of a session was not deleted");
+        }
+        exclusives.deleted(&queue);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::amqp::context::Account;
+    use crate::broker::amqp::metrics::Metrics;
+    use crate::lifecycle::Lifecycle;
+    use crate::telemetry::Registry;
+
+    fn homes(channels: usize) -> Homes {
+        let lifecycle = Lifecycle::default();
+        let metrics = Metrics::new(&Registry::default());
+        let context = Arc::new(Context::new(Arc::default(), Account::Gateway, metrics, lifecycle.clone()));
+        let tasks = Tasks::new(lifecycle);
+        let line = Line::new(&context, &tasks, Role::Private);
+        Homes::new(&context, &tasks, line, channels)
+    }
+
+    fn is_first(homes: &Homes, home: &Home) -> bool {
+        std::ptr::eq(homes.first(), home)
+    }
+
+    #[tokio::test]
+    async fn a_full_connection_is_followed_by_another_and_filled_again_first() {
+        let homes = homes(2);
+        let seats: Vec<_> = (0..5).map(|_| homes.room().unwrap()).collect();
+        let of_first: Vec<_> = seats.iter().map(|(home, _)| is_first(&homes, home)).collect();
+        assert_eq!(of_first, [true, true, false, false, false]);
+        assert!(Arc::ptr_eq(&seats[2].0, &seats[3].0) && !Arc::ptr_eq(&seats[3].0, &seats[4].0));
+        drop(seats.into_iter().next());
+        assert!(is_first(&homes, &homes.room().unwrap().0));
+        homes.first().fill();
+        assert!(!is_first(&homes, &homes.room().unwrap().0));
+    }
+
+    #[tokio::test]
+    async fn there_are_so_many_connections_and_no_more() {
+        let few = homes(1);
+        let seats: Vec<_> = (0..HOMES_MAX).map(|_| few.room().unwrap()).collect();
+        assert_eq!(few.room().unwrap_err(), full(1));
+        drop(seats);
+        assert!(few.room().is_ok());
+        assert_eq!(homes(0).room().unwrap_err(), full(0));
     }
 }

@@ -14,9 +14,17 @@ pub(super) struct Ledger {
     /// Tags below `high` that RabbitMQ has sent and nobody has seen yet: they wait in the stream of another consumer.
     unseen: BTreeSet<u64>,
     /// Delivered, and not settled.
-    outstanding: BTreeSet<u64>,
+    outstanding: BTreeMap<u64, Origin>,
     /// Settled, and RabbitMQ has not been told.
     settled: BTreeMap<u64, Verdict>,
+}
+
+/// What kind of queue a delivery came from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Origin {
+    Queue,
+    /// Nothing is taken out of a stream, so there is nothing to give back; RabbitMQ closes the connection for a nack.
+    Stream,
 }
 
 /// One basic.ack or basic.nack.
@@ -37,23 +45,25 @@ pub(super) enum Scope {
 
 impl Ledger {
     /// RabbitMQ delivered a message.
-    pub(super) fn delivered(&mut self, tag: u64) {
+    pub(super) fn delivered(&mut self, tag: u64, origin: Origin) {
         if tag > self.high {
             self.unseen.extend(self.high + 1..tag);
             self.high = tag;
         } else {
             self.unseen.remove(&tag);
         }
-        self.outstanding.insert(tag);
+        self.outstanding.insert(tag, origin);
     }
 
     /// Says whether the tag was outstanding; if not, nothing happens.
     pub(super) fn settle(&mut self, tag: u64, verdict: Verdict) -> bool {
-        let is_outstanding = self.outstanding.remove(&tag);
-        if is_outstanding {
-            self.settled.insert(tag, verdict);
-        }
-        is_outstanding
+        let Some(origin) = self.outstanding.remove(&tag) else { return false };
+        let verdict = match origin {
+            Origin::Queue => verdict,
+            Origin::Stream => Verdict::Accepted,
+        };
+        self.settled.insert(tag, verdict);
+        true
     }
 
     /// What RabbitMQ has to be told now, in the order of the tags.
@@ -62,8 +72,8 @@ impl Ledger {
     /// follow each other with the same verdict. Above it, each needs a frame of its own.
     pub(super) fn take_settled(&mut self) -> Vec<Settlement> {
         let mut frames: Vec<Settlement> = Vec::new();
-        let first = |tags: &BTreeSet<u64>| tags.first().copied().unwrap_or(u64::MAX);
-        let floor = first(&self.outstanding).min(first(&self.unseen));
+        let outstanding = self.outstanding.keys().next().copied().unwrap_or(u64::MAX);
+        let floor = outstanding.min(self.unseen.first().copied().unwrap_or(u64::MAX));
         for (tag, verdict) in std::mem::take(&mut self.settled) {
             match frames.last_mut() {
                 Some(last) if tag < floor && last.verdict == verdict => {
@@ -84,7 +94,7 @@ mod tests {
 
     fn delivered(tags: impl IntoIterator<Item = u64>) -> Ledger {
         let mut ledger = Ledger::default();
-        tags.into_iter().for_each(|it| ledger.delivered(it));
+        tags.into_iter().for_each(|it| ledger.delivered(it, Origin::Queue));
         ledger
     }
 
@@ -115,8 +125,8 @@ mod tests {
         let settled = [(1, Accepted), (3, Accepted), (4, Accepted)];
         let frames = [(1, Accepted, Scope::One), (3, Accepted, Scope::One), (4, Accepted, Scope::One)];
         let mut ledger = check(delivered([1, 3, 4]), &settled, &frames);
-        ledger.delivered(2);
-        ledger.delivered(5);
+        ledger.delivered(2, Origin::Queue);
+        ledger.delivered(5, Origin::Queue);
         check(ledger, &[(5, Accepted), (2, Accepted)], &[(5, Accepted, Scope::UpTo)]);
     }
 
@@ -137,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn what_a_stream_delivered_is_only_ever_accepted() {
+        let mut ledger = delivered(1..=1);
+        (2..=3).for_each(|it| ledger.delivered(it, Origin::Stream));
+        let settled = [(1, Requeued), (2, Requeued), (3, Discarded)];
+        check(ledger, &settled, &[(1, Requeued, Scope::One), (3, Accepted, Scope::UpTo)]);
+    }
+
+    #[test]
     fn what_is_told_settles_each_delivery_once_and_never_an_unsettled_one() {
         use proptest::prelude::*;
 
@@ -147,9 +165,9 @@ mod tests {
             for (tag, what) in steps {
                 match what {
                     // RabbitMQ has sent all up to the highest, whichever of them were shown.
-                    0 | 1 if !told.contains_key(&tag) && !ledger.outstanding.contains(&tag) && !expected.contains_key(&tag) => {
+                    0 | 1 if !told.contains_key(&tag) && !ledger.outstanding.contains_key(&tag) && !expected.contains_key(&tag) => {
                         broker.extend((1..=tag).filter(|it| !told.contains_key(it)));
-                        ledger.delivered(tag);
+                        ledger.delivered(tag, Origin::Queue);
                     }
                     2 => {
                         let verdict = if tag % 3 == 0 { Requeued } else { Accepted };

@@ -3,29 +3,34 @@
 //! The session's end is a [`Private`]; a task of its own holds the channel. What passes between them is under one small
 //! lock, because a settlement must neither wait nor be lost: there are never more than RabbitMQ has delivered.
 
+mod exclusives;
 mod homes;
 mod ledger;
+mod operations;
 mod replies;
 mod worker;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use lapin::types::ShortString;
+use lapin::types::{FieldTable, ShortString};
 use tokio::sync::{Notify, oneshot};
 
-use self::ledger::{Ledger, Settlement};
+use self::ledger::{Ledger, Origin, Settlement};
+use self::replies::ReplyQueue;
 use self::worker::Worker;
 use super::context::Context;
 use super::declarer::Queue;
 use super::ids::Ids;
+use super::metrics::Share;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::delivery::Outbox;
-use crate::ident::SubscriptionKey;
+use crate::ident::{SessionId, SubscriptionKey};
 use crate::message::AckToken;
 use crate::session::{Fault, Verdict};
-pub(super) use homes::{Home, Homes};
+pub(super) use exclusives::Claim;
+pub(super) use homes::Homes;
 pub(super) use replies::Replies;
 
 /// Subscriptions of one session that were not begun yet. Beyond it they fail.
@@ -39,12 +44,34 @@ pub(super) struct Parts {
     pub(super) ids: Arc<Ids>,
 }
 
+/// A SUBSCRIBE, or the replies to a session.
+#[derive(Debug)]
+pub(super) struct Consume {
+    pub(super) key: SubscriptionKey,
+    pub(super) source: Source,
+    pub(super) prefetch: u16,
+    pub(super) arguments: FieldTable,
+}
+
 /// What is consumed.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    Queue(Arc<Queue>),
-    /// A copy of what is published there, in a queue of this subscription alone.
-    Topic(ShortString),
+    /// A queue of this subscription, which an exchange fills (D12, D13).
+    Bound(Arc<Bound>),
+    /// A queue that is declared first (D10).
+    Declared(Arc<Queue>),
+    /// A queue as somebody else declared it (D11, D16).
+    Existing(ShortString),
+    Replies(Arc<ReplyQueue>),
+}
+
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) queue: Queue,
+    pub(super) exchange: ShortString,
+    pub(super) key: ShortString,
+    /// A final UNSUBSCRIBE deletes it (U3, U5).
+    pub(super) is_topic: bool,
 }
 
 /// A session's end of its private channel. Dropping it closes the channel: RabbitMQ requeues what is unsettled.
@@ -62,6 +89,7 @@ struct Shared {
 struct State {
     commands: VecDeque<Command>,
     ledger: Ledger,
+    unsettled: Share,
     /// Of the tokens that the ledger knows; another channel, another scope.
     scope: u64,
     phase: Phase,
@@ -78,8 +106,8 @@ enum Phase {
 
 #[derive(Debug)]
 enum Command {
-    Subscribe { key: SubscriptionKey, source: Source, prefetch: u16, done: Done },
-    Unsubscribe { key: SubscriptionKey, done: Done },
+    Subscribe { consume: Consume, done: Done },
+    Unsubscribe { key: SubscriptionKey, is_final: bool, done: Done },
 }
 
 type Done = oneshot::Sender<Result<(), Fault>>;
@@ -94,31 +122,32 @@ enum Next {
 }
 
 impl Private {
-    pub(super) fn open(parts: Parts, tasks: &Tasks, outbox: Arc<Outbox>) -> Self {
+    pub(super) fn open(parts: Parts, tasks: &Tasks, outbox: Arc<Outbox>, session: SessionId) -> Self {
         let state = State {
             commands: VecDeque::new(),
             ledger: Ledger::default(),
+            unsettled: Share::new(&parts.context.metrics.unsettled),
             scope: parts.ids.next_scope(),
             phase: Phase::Open,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() });
-        tasks.spawn(Worker::new(parts, shared.clone(), outbox).run());
+        tasks.spawn(Worker::new(parts, shared.clone(), outbox, session).run());
         Self(shared)
     }
 
-    pub(super) fn subscribe(&self, key: SubscriptionKey, source: Source, prefetch: u16) -> Pending {
-        if self.0.state().commands.len() >= WAITING_MAX {
-            let text = format!("At most {WAITING_MAX} subscriptions of a session wait for RabbitMQ at a time");
-            return Pending::ready(Err(Fault::Refused(text)));
-        }
-        let (done, answer) = oneshot::channel();
-        self.command(Command::Subscribe { key, source, prefetch, done }, answer)
+    pub(super) fn subscribe(&self, consume: Consume) -> Pending {
+        self.0.subscribe(consume)
     }
 
     /// Not bounded by itself: there are no more than there were subscriptions.
-    pub(super) fn unsubscribe(&self, key: SubscriptionKey) -> Pending {
+    pub(super) fn unsubscribe(&self, key: SubscriptionKey, is_final: bool) -> Pending {
         let (done, answer) = oneshot::channel();
-        self.command(Command::Unsubscribe { key, done }, answer)
+        self.0.command(Command::Unsubscribe { key, is_final, done }, answer)
+    }
+
+    /// Where replies come to that are delivered under that key.
+    pub(super) fn replies(&self, key: SubscriptionKey) -> Replies {
+        Replies::new(self.0.clone(), key)
     }
 
     /// A token of another channel, or one that is not outstanding, is ignored here: RabbitMQ would close the channel.
@@ -127,24 +156,12 @@ impl Private {
     pub(super) fn settle(&self, tokens: &[AckToken], verdict: Verdict) -> usize {
         let mut state = self.0.state();
         let scope = state.scope;
-        let settled =
-            tokens.iter().filter(|it| it.scope == scope).filter(|it| state.ledger.settle(it.tag, verdict)).count();
+        let settled = tokens.iter().filter(|it| it.scope == scope).filter(|it| state.settle(it.tag, verdict)).count();
         drop(state);
         if settled > 0 {
             self.0.changed.notify_one();
         }
         settled
-    }
-
-    fn command(&self, command: Command, answer: oneshot::Receiver<Result<(), Fault>>) -> Pending {
-        let mut state = self.0.state();
-        if state.phase != Phase::Open {
-            return Pending::ready(Err(Fault::Unavailable));
-        }
-        state.commands.push_back(command);
-        drop(state);
-        self.0.changed.notify_one();
-        Pending::Waiting(answer)
     }
 }
 
@@ -159,42 +176,77 @@ impl Drop for Private {
     }
 }
 
+impl State {
+    fn settle(&mut self, tag: u64, verdict: Verdict) -> bool {
+        let is_settled = self.ledger.settle(tag, verdict);
+        self.unsettled.change(-i64::from(is_settled));
+        is_settled
+    }
+
+    fn forget_deliveries(&mut self) {
+        self.ledger = Ledger::default();
+        self.unsettled.set(0);
+    }
+}
+
 impl Shared {
-    /// Settlements first: a client that acknowledges and goes has acknowledged.
-    fn next(&self) -> Next {
+    fn subscribe(&self, consume: Consume) -> Pending {
+        if self.state().commands.len() >= WAITING_MAX {
+            let text = format!("At most {WAITING_MAX} subscriptions of a session wait for RabbitMQ at a time");
+            return Pending::ready(Err(Fault::Refused(text)));
+        }
+        let (done, answer) = oneshot::channel();
+        self.command(Command::Subscribe { consume, done }, answer)
+    }
+
+    fn command(&self, command: Command, answer: oneshot::Receiver<Result<(), Fault>>) -> Pending {
+        let mut state = self.state();
+        if state.phase != Phase::Open {
+            return Pending::ready(Err(Fault::Unavailable));
+        }
+        state.commands.push_back(command);
+        drop(state);
+        self.changed.notify_one();
+        Pending::Waiting(answer)
+    }
+
+    /// Settlements first: a client that acknowledges and goes has acknowledged. Commands one after the other, so only
+    /// while the last one is not under way any more.
+    fn next(&self, is_idle: bool) -> Next {
         let mut state = self.state();
         let settlements = state.ledger.take_settled();
-        if !settlements.is_empty() {
-            return Next::Settle(settlements);
+        match state.phase {
+            _ if !settlements.is_empty() => Next::Settle(settlements),
+            _ if !is_idle => Next::Nothing,
+            Phase::Closing => Next::Close,
+            Phase::Ended | Phase::Open => state.commands.pop_front().map_or(Next::Nothing, Next::Command),
         }
-        if state.phase == Phase::Closing {
-            return Next::Close;
-        }
-        state.commands.pop_front().map_or(Next::Nothing, Next::Command)
     }
 
     /// A delivery of the present channel.
-    fn delivered(&self, tag: u64) -> AckToken {
+    fn delivered(&self, tag: u64, origin: Origin) -> AckToken {
         let mut state = self.state();
-        state.ledger.delivered(tag);
+        state.ledger.delivered(tag, origin);
+        state.unsettled.change(1);
         AckToken { scope: state.scope, tag }
     }
 
     fn settle(&self, tag: u64, verdict: Verdict) {
-        self.state().ledger.settle(tag, verdict);
+        self.state().settle(tag, verdict);
     }
 
     /// Another channel takes the place of the last one, and nothing of that can be settled any more.
     fn begin_scope(&self, scope: u64) {
         let mut state = self.state();
         state.scope = scope;
-        state.ledger = Ledger::default();
+        state.forget_deliveries();
     }
 
     /// Nobody waits any longer for what was not begun.
     fn end(&self) {
         let mut state = self.state();
         state.phase = Phase::Ended;
+        state.forget_deliveries();
         let commands = std::mem::take(&mut state.commands);
         drop(state);
         drop(commands);

@@ -1,0 +1,249 @@
+//! What a SUBSCRIBE and an UNSUBSCRIBE ask of RabbitMQ, apart from the task that delivers and settles meanwhile.
+
+use std::sync::Arc;
+
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::ShortString;
+use lapin::{Channel, Consumer};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::timeout;
+
+use super::exclusives::Claim;
+use super::homes::Home;
+use super::{Consume, Parts, Source};
+use crate::broker::amqp::context::no_channel;
+use crate::broker::amqp::declarer::{Condition, Declarer, Queue};
+use crate::broker::amqp::metrics::Counted;
+use crate::ident::{SessionId, SubscriptionKey};
+use crate::session::Fault;
+
+/// Where a session has its channel. Cloning it clones handles.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// The same for all of its subscriptions.
+    seat: Option<Arc<(Arc<Home>, OwnedSemaphorePermit)>>,
+    pub(super) channel: Option<Arc<(Channel, Counted)>>,
+}
+
+/// What a subscribe has made.
+#[derive(Debug)]
+pub(super) struct Consumed {
+    pub(super) name: ShortString,
+    pub(super) consumer: Consumer,
+    /// Of an exclusive queue.
+    pub(super) claim: Option<Claim>,
+}
+
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) fault: Fault,
+    pub(super) left: Left,
+}
+
+/// What is left of the channel after a subscribe that failed.
+#[derive(Debug)]
+pub(super) enum Left {
+    Channel,
+    /// The consumer is cancelled, but what it was given before is to be returned.
+    Cancelled(SubscriptionKey, Consumer),
+    /// RabbitMQ refused, or nobody knows: either way the channel is of no use.
+    Nothing,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { fault, left: Left::Channel }
+    }
+}
+
+/// A queue that can be consumed.
+struct Prepared {
+    name: ShortString,
+    claim: Option<Claim>,
+    /// Made for this subscription, and of no use if that fails. An exclusive one goes with its claim.
+    is_new: bool,
+}
+
+impl Place {
+    pub(super) fn home(&self) -> Option<&Arc<Home>> {
+        self.seat.as_ref().map(|it| &it.0)
+    }
+
+    /// Leaves a home that could not be connected: there may be room in another one by now.
+    pub(super) fn leave_unconnected(&mut self) {
+        self.seat.take_if(|it| self.channel.is_none() && !it.0.line.is_connected());
+    }
+
+    fn take_seat(&mut self, parts: &Parts) -> Result<Arc<Home>, Fault> {
+        if self.seat.is_none() {
+            self.seat = Some(Arc::new(parts.homes.room()?));
+        }
+        self.home().cloned().ok_or(Fault::Unavailable)
+    }
+
+    async fn take_channel(&mut self, parts: &Parts) -> Result<(Arc<Home>, Channel), Fault> {
+        loop {
+            let home = self.take_seat(parts)?;
+            if let Some(channel) = &self.channel {
+                return Ok((home, channel.0.clone()));
+            }
+            match home.line.channel().await {
+                Ok(channel) => {
+                    let counted = Counted::new(&parts.context.metrics.private_channels);
+                    self.channel = Some(Arc::new((channel, counted)));
+                }
+                Err(fault) if fault == no_channel() => {
+                    home.fill();
+                    self.seat = None;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+}
+
+/// Declare, prefetch, consume, bind: in this order (D17), so that nothing is missed and nothing overruns. A refusal
+/// before `consume` costs nothing.
+pub(super) async fn subscribe(
+    parts: &Parts,
+    session: SessionId,
+    place: &mut Place,
+    consume: &Consume,
+) -> Result<Consumed, Failed> {
+    let (home, channel) = place.take_channel(parts).await?;
+    let Prepared { name, claim, is_new } = prepare(parts, session, &home, &consume.source).await?;
+    home.exclusives.check(&name, session)?;
+    let consumer = match consume_on(parts, &channel, name.clone(), consume).await {
+        Ok(consumer) => consumer,
+        Err(fault) => {
+            discard(&home.declarer, &name, is_new).await;
+            return Err(Failed { fault, left: Left::Nothing });
+        }
+    };
+    if let Source::Bound(bound) = &consume.source
+        && let Err(fault) = home.declarer.bind(&name, bound.exchange.clone(), bound.key.clone()).await
+    {
+        let cancel = channel.basic_cancel(tag(consume), BasicCancelOptions { nowait: false });
+        let cancelled = parts.context.answer(cancel).await;
+        discard(&home.declarer, &name, is_new).await;
+        let left = if cancelled.is_ok() { Left::Cancelled(consume.key, consumer) } else { Left::Nothing };
+        return Err(Failed { fault, left });
+    }
+    Ok(Consumed { name, consumer, claim })
+}
+
+pub(super) fn tag(consume: &Consume) -> ShortString {
+    ShortString::from(consume.key.0.to_string())
+}
+
+async fn prepare(parts: &Parts, session: SessionId, home: &Home, source: &Source) -> Result<Prepared, Fault> {
+    let declarer = &home.declarer;
+    let (name, claim, is_new) = match source {
+        Source::Bound(bound) => {
+            let is_missing = !bound.queue.declare.options.exclusive && is_missing(declarer, &bound.queue.name).await?;
+            (bound.queue.name.clone(), declare(home, session, &bound.queue).await?, is_missing)
+        }
+        Source::Declared(queue) => (queue.name.clone(), declare(home, session, queue).await?, false),
+        Source::Existing(name) => {
+            declarer.check(name).await?;
+            (name.clone(), None, false)
+        }
+        Source::Replies(_) => {
+            let name = declarer.declare_unnamed(parts.context.exclusive_arguments()).await?;
+            let claim = home.exclusives.claim(&name, session)?;
+            claim.made();
+            (name, Some(claim), false)
+        }
+    };
+    Ok(Prepared { name, claim, is_new })
+}
+
+async fn is_missing(declarer: &Declarer, queue: &ShortString) -> Result<bool, Fault> {
+    match declarer.check(queue).await {
+        Ok(()) => Ok(false),
+        Err(Fault::Amqp { name: "not_found", .. }) => Ok(true),
+        Err(other) => Err(other),
+    }
+}
+
+async fn declare(home: &Home, session: SessionId, queue: &Queue) -> Result<Option<Claim>, Fault> {
+    let is_exclusive = queue.declare.options.exclusive;
+    let claim = is_exclusive.then(|| home.exclusives.claim(&queue.name, session)).transpose()?;
+    home.declarer.declare_again(queue).await?;
+    claim.iter().for_each(Claim::made);
+    Ok(claim)
+}
+
+async fn consume_on(
+    parts: &Parts,
+    channel: &Channel,
+    queue: ShortString,
+    consume: &Consume,
+) -> Result<Consumer, Fault> {
+    let options = BasicConsumeOptions { no_local: false, no_ack: false, exclusive: false, nowait: false };
+    let begin = async {
+        channel.basic_qos(consume.prefetch.max(1), BasicQosOptions { global: false }).await?;
+        channel.basic_consume(queue, tag(consume), options, consume.arguments.clone()).await
+    };
+    parts.context.answer(begin).await
+}
+
+/// What a failed subscribe has made, it takes away (D17), but not what was there before and may hold messages.
+async fn discard(declarer: &Declarer, queue: &ShortString, is_new: bool) {
+    if is_new {
+        // Refused if somebody uses it by now.
+        drop(declarer.delete(queue, Condition::Idle).await);
+    }
+}
+
+/// What is cancelled, and what goes with it.
+#[derive(Debug)]
+pub(super) struct Cancel {
+    pub(super) tag: ShortString,
+    /// Nothing is delivered any more once this has come.
+    pub(super) drained: oneshot::Receiver<()>,
+    /// The queue, if RabbitMQ does not delete it by itself.
+    pub(super) delete: Option<ShortString>,
+    pub(super) claim: Option<Claim>,
+}
+
+pub(super) async fn cancel(parts: Parts, place: Place, cancel: Cancel) -> Result<(), Failed> {
+    let Cancel { tag, drained, delete, claim } = cancel;
+    let (Some(channel), Some(home)) = (&place.channel, place.home()) else { return Ok(()) };
+    let cancel = async {
+        // With the channel the consumer has gone as well, and `drained` is told or dropped.
+        drop(channel.0.basic_cancel(tag, BasicCancelOptions { nowait: false }).await);
+        drop(drained.await);
+    };
+    if timeout(parts.context.settings.operation_timeout, cancel).await.is_err() {
+        return Err(Failed { fault: parts.context.timed_out(), left: Left::Nothing });
+    }
+    if let Some(queue) = delete {
+        home.declarer.delete(&queue, Condition::Always).await?;
+        claim.iter().for_each(Claim::gone);
+    }
+    Ok(())
+}
+
+impl Source {
+    /// What an UNSUBSCRIBE deletes beyond what RabbitMQ does by itself.
+    pub(super) fn left_behind(&self, is_final: bool) -> Option<ShortString> {
+        let Self::Bound(bound) = self else { return None };
+        let options = &bound.queue.declare.options;
+        let is_left = (is_final && bound.is_topic) || (options.exclusive && !options.auto_delete);
+        is_left.then(|| bound.queue.name.clone())
+    }
+
+    /// RabbitMQ deletes the queue with its consumer, if it was declared so.
+    pub(super) fn consumed(&self, claim: Option<&Claim>) {
+        let (goes, own) = match self {
+            Self::Bound(bound) => (bound.queue.declare.options.auto_delete, None),
+            Self::Declared(queue) => (queue.declare.options.auto_delete, queue.claim.as_ref()),
+            Self::Existing(_) => (false, None),
+            Self::Replies(_) => (true, None),
+        };
+        if goes {
+            claim.into_iter().chain(own).for_each(Claim::gone);
+        }
+    }
+}
