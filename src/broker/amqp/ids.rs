@@ -32,19 +32,10 @@ impl Ids {
         self.scopes.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A queue of one subscription alone.
-    pub(super) fn next_private_queue(&self) -> ShortString {
-        self.next_queue("private")
-    }
-
-    /// A queue that subscriptions share.
+    /// A queue that subscriptions share. The names begin as those of Web STOMP do: permissions of accounts that were
+    /// written for it allow no others.
     pub(super) fn next_feed_queue(&self) -> ShortString {
-        self.next_queue("feed")
-    }
-
-    /// The names begin as those of Web STOMP do: permissions of accounts that were written for it allow no others.
-    fn next_queue(&self, kind: &str) -> ShortString {
         let number = self.queues.fetch_add(1, Ordering::Relaxed);
-        ShortString::from(format!("stomp-subscription-stompgate.{kind}.{}.{number}", self.random))
+        ShortString::from(format!("stomp-subscription-stompgate.feed.{}.{number}", self.random))
     }
 }

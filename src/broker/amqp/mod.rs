@@ -55,9 +55,6 @@ pub use settings::{Identity, Name, NameError, Settings};
 pub use tls::{Tls, TlsFault, TlsFiles};
 pub use url::{Url, UrlError};
 
-const NO_TEMP_QUEUE: Fault =
-    Fault::Unsupported("/temp-queue is not served over RabbitMQ yet: ask for replies at a /queue or a /topic");
-
 /// A handle of the RabbitMQ back end.
 #[derive(Clone, Debug)]
 pub struct Broker(Identified);

@@ -49,7 +49,10 @@ async fn three_thousand_clients_of_ten_topics_cost_rabbitmq_no_more_than_ten_cli
     clients.extend(connect_all(TOPICS..3_000, subscribe).await);
     all_hear(&mut publisher, &mut clients).await;
     assert_eq!(metric(&app, "stompgate_subscriptions").await, 3_000.0);
-    assert_eq!(vhost.objects().await, few);
+    let many = vhost.objects().await;
+    // The channel that asks for the backlog opens when its time has come.
+    assert!((few.channels..=few.channels + 1).contains(&many.channels), "{few:?} {many:?}");
+    assert_eq!(Objects { channels: few.channels, ..many }, few);
     // For each message one, whatever the audience.
     let deliveries = metric(&app, "stompgate_broker_amqp_feed_deliveries_total").await;
     assert_eq!(deliveries, 2.0 * TOPICS as f64);

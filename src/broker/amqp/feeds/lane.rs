@@ -242,8 +242,5 @@ impl<'a> Binder<'a> {
 }
 
 fn is_not_found(fault: &Fault) -> bool {
-    match fault {
-        Fault::Amqp { name, .. } => *name == "not_found",
-        other => other.to_string().starts_with("NOT_FOUND"),
-    }
+    matches!(fault, Fault::Amqp { name: "not_found", .. })
 }

@@ -3,11 +3,12 @@
 use lapin::types::ShortString;
 
 use super::Link;
-use crate::broker::amqp::NO_TEMP_QUEUE;
 use crate::broker::amqp::properties::{short, to_amqp};
 use crate::broker::amqp::publishing::{Content, Routed};
 use crate::destination::Destination;
 use crate::session::{Fault, Publish};
+
+const NOT_SENT_TO: Fault = Fault::Unsupported("a temp-queue is only for reply-to");
 
 impl Link {
     pub(super) fn content(&mut self, publish: Publish) -> Content {
@@ -33,7 +34,7 @@ impl Link {
                 let queue = self.queue(&name, &headers)?;
                 (ShortString::default(), queue.name.clone(), Some(queue))
             }
-            Destination::TempQueue(_) => return Err(NO_TEMP_QUEUE),
+            Destination::TempQueue(_) => return Err(NOT_SENT_TO),
             Destination::Topic(topic) => (context.topic_exchange.clone(), short("a topic", &topic)?, None),
         };
         Ok(Box::new(Routed { exchange, is_exchange_unsure, key, properties, body, queue, replies }))

@@ -17,9 +17,8 @@ mod writer;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
+use lapin::BasicProperties;
 use lapin::types::ShortString;
-use lapin::{BasicProperties, ErrorKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::context::Context;
@@ -126,25 +125,8 @@ impl Outgoing {
 
 const NOT_FOUND: &str = "not_found";
 
-/// What a client is told whose publish or exchange made RabbitMQ close a channel (E32).
+/// What a client is told whose publish or exchange made RabbitMQ close a channel (E32). A connection that is closed is not
+/// for what one client asked.
 fn exception(context: &Context, error: &lapin::Error) -> Fault {
-    match (error.kind(), context.fault(error)) {
-        (ErrorKind::ProtocolError(error), Fault::Refused(text)) => match error.kind() {
-            AMQPErrorKind::Soft(error) => Fault::Amqp { name: name(error), text },
-            AMQPErrorKind::Hard(_) => Fault::Unavailable,
-        },
-        (_, fault) => fault,
-    }
-}
-
-const fn name(error: &AMQPSoftError) -> &'static str {
-    match error {
-        AMQPSoftError::ACCESSREFUSED => "access_refused",
-        AMQPSoftError::CONTENTTOOLARGE => "content_too_large",
-        AMQPSoftError::NOCONSUMERS => "no_consumers",
-        AMQPSoftError::NOROUTE => "no_route",
-        AMQPSoftError::NOTFOUND => NOT_FOUND,
-        AMQPSoftError::PRECONDITIONFAILED => "precondition_failed",
-        AMQPSoftError::RESOURCELOCKED => "resource_locked",
-    }
+    if error.is_amqp_hard_error() { Fault::Unavailable } else { context.fault(error) }
 }
