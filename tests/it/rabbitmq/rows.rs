@@ -89,9 +89,7 @@ async fn e32_d11_d13_d17_what_does_not_exist_is_told_and_ends_the_session_either
         other.send("SEND\ndestination:/topic/other\n\nstill here\0").await;
         other.expect_body("still here").await;
         app.shut_down().await;
-        let queues =
-            async || rabbitmqctl(&["list_queues", "-q", "--no-table-headers", "-p", vhost.name(), "name"]).await;
-        eventually("no queue is left", async || queues().await.is_empty()).await;
+        eventually("no queue is left", async || vhost.queues().await.is_empty()).await;
     }
     vhost.delete().await;
 }
@@ -245,9 +243,12 @@ const DURABLE_QUEUE: &str = "stomp-subscription-ywnduRGdS9QBdgzKJKz3-A";
 impl Vhost {
     /// Name, durable, auto-delete, exclusive.
     async fn queues(&self) -> Vec<String> {
-        let columns = ["name", "durable", "auto_delete", "exclusive"];
+        self.queues_with(&["name", "durable", "auto_delete", "exclusive"]).await
+    }
+
+    async fn queues_with(&self, columns: &[&str]) -> Vec<String> {
         let ask = ["list_queues", "-q", "--no-table-headers", "-p", self.name()];
-        rabbitmqctl(&ask.into_iter().chain(columns).collect::<Vec<_>>()).await
+        rabbitmqctl(&[&ask, columns].concat()).await
     }
 }
 
@@ -457,4 +458,52 @@ async fn d51_d55_a_consumer_of_higher_priority_comes_first_and_a_selector_select
     other.expect_silence().await;
     outside::delete(&queue.as_str().into()).await;
     app.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d40_to_d47_headers_make_the_queue_that_they_say() {
+    let vhost = Vhost::create().await;
+    let amqp = amqp::Settings { urls: vec![vhost.url()], ..amqp::Settings::default() };
+    let app = start_with(amqp, open_rules).await;
+    let mut client = Client::connect(&app).await;
+    // RabbitMQ never has an exclusive queue durable, whatever its declare says.
+    let made = [
+        ("SEND\ndestination:/queue/a\npersistent:false", "a\ttrue\tfalse\tfalse"),
+        ("SUBSCRIBE\nid:b\ndestination:/queue/b\npersistent:False", "b\tfalse\ttrue\ttrue"),
+        (
+            "SUBSCRIBE\nid:c\ndestination:/queue/c\nauto-delete:true\nx-max-length:10\nx-overflow:reject-publish\n\
+             x-dead-letter-exchange: amq.fanout ",
+            "c\ttrue\ttrue\tfalse",
+        ),
+        ("SUBSCRIBE\nid:d\ndestination:/queue/d\nexclusive:True", "d\tfalse\tfalse\ttrue"),
+        (
+            "SUBSCRIBE\nid:e\ndestination:/queue/e\ndurable:false\nx-queue-type:quorum\nauto-delete:false",
+            "e\ttrue\tfalse\t",
+        ),
+        ("SUBSCRIBE\nid:f\ndestination:/topic/t\nx-queue-name:f", "f\tfalse\ttrue\ttrue"),
+        ("SUBSCRIBE\nid:g\ndestination:/exchange/amq.direct/k\ndurable:true\nx-queue-name:g", "g\tfalse\ttrue\ttrue"),
+    ];
+    for (frame, _) in made {
+        client.confirmed(frame, "").await;
+    }
+    let mut queues = vhost.queues().await;
+    queues.sort_unstable();
+    assert_eq!(queues.len(), made.len(), "{queues:?}");
+    for (queue, (frame, expected)) in queues.iter().zip(made) {
+        // Of a quorum queue RabbitMQ 3.10 does not say whether it is exclusive.
+        assert!(queue.starts_with(expected), "{frame}\n{queue}");
+    }
+    let arguments = vhost.queues_with(&["name", "arguments"]).await;
+    let of = |name: &str| arguments.iter().find(|it| it.starts_with(name)).unwrap();
+    for argument in [r#"{"x-max-length",10}"#, r#"{"x-dead-letter-exchange","amq.fanout"}"#] {
+        assert!(of("c\t").contains(argument), "{arguments:?}");
+    }
+    assert!(!of("c\t").contains("x-overflow"), "{arguments:?}");
+    assert!(of("e\t").contains(r#"{"x-queue-type","quorum"}"#), "{arguments:?}");
+    client.send("SUBSCRIBE\nid:h\ndestination:/queue/h\nx-expires:soon\nreceipt:r\n\n\0").await;
+    let answer = client.expect("ERROR").await;
+    assert_eq!(headers(&answer), error("Processing error", "broker_refused"));
+    assert_eq!(text(&answer), "x-expires must be a whole number in its range, not 'soon'");
+    app.shut_down().await;
+    vhost.delete().await;
 }
