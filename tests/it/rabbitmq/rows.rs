@@ -507,3 +507,43 @@ async fn d40_to_d47_headers_make_the_queue_that_they_say() {
     app.shut_down().await;
     vhost.delete().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a3_d31_u1_a_client_of_the_plugin_that_gives_no_ids_is_shown_destinations_as_there() {
+    let vhost = Vhost::create().await;
+    let amqp = amqp::Settings { urls: vec![vhost.url()], ..amqp::Settings::default() };
+    let app = start_with(amqp, |settings| {
+        open_rules(settings);
+        settings.session.close_on_error = false;
+    })
+    .await;
+    let (mut client, mut sender) = (Client::connect(&app).await, Client::connect(&app).await);
+    // What is subscribed to, sent to, and shown.
+    let cases = [
+        ("/topic/a.*", "/topic/a.b", "/topic/a.b"),
+        ("/exchange/amq.topic/c", "/topic/c", "/topic/c"),
+        ("/exchange/amq.direct/d%2Fe", "/exchange/amq.direct/d%2Fe", "/exchange/amq.direct/d%2Fe"),
+        ("/exchange/amq.fanout", "/exchange/amq.fanout/any", "/exchange/amq.fanout/any"),
+        ("/exchange/amq.fanout/f", "/exchange/amq.fanout/", "/exchange/amq.fanout"),
+        ("plain", "/queue/plain", "/queue/plain"),
+        ("/queue/g%2Fh", "/queue/g%2Fh", "/queue/g%2Fh"),
+        ("/amq/queue/plain", "plain", "/queue/plain"),
+    ];
+    for ack in ["auto", "client"] {
+        for (subscribed, sent, shown) in cases {
+            client.confirmed(&format!("SUBSCRIBE\ndestination:{subscribed}\nack:{ack}"), "").await;
+            sender.confirmed(&format!("SEND\ndestination:{sent}"), sent).await;
+            let message = client.expect_body(sent).await;
+            assert_eq!(header(&message, "destination"), shown, "{subscribed}");
+            assert_eq!(message.header("subscription"), None);
+            if let Some(id) = message.header("ack") {
+                client.confirmed(&format!("ACK\nid:{id}"), "").await;
+            }
+            client.confirmed(&format!("UNSUBSCRIBE\ndestination:{subscribed}"), "").await;
+        }
+    }
+    sender.confirmed("SEND\ndestination:/topic/a.b", "too late").await;
+    client.expect_silence().await;
+    app.shut_down().await;
+    vhost.delete().await;
+}
