@@ -547,3 +547,23 @@ async fn a3_d31_u1_a_client_of_the_plugin_that_gives_no_ids_is_shown_destination
     app.shut_down().await;
     vhost.delete().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn t6_rc9_e32_what_fails_at_a_commit_is_told_with_its_receipt_and_the_rest_takes_effect() {
+    let amqp = amqp::Settings { urls: vec![url()], ..amqp::Settings::default() };
+    let (app, queue) = (start_with(amqp, open_rules).await, unique());
+    let mut client = Client::connect(&app).await;
+    client.send("BEGIN\ntransaction:t\n\n\0").await;
+    for destination in [&*format!("/queue/{queue}"), "/exchange/missing/k", &*format!("/amq/queue/{queue}")] {
+        client.send(&format!("SEND\ndestination:{destination}\ntransaction:t\n\n{destination}\0")).await;
+    }
+    client.send("COMMIT\ntransaction:t\nreceipt:r\n\n\0").await;
+    let answer = client.expect("ERROR").await;
+    assert_eq!(headers(&answer), error("not_found", "broker_exception"));
+    client.expect_close(1002).await;
+    let mut reader = Client::subscribe(&app, &format!("/queue/{queue}")).await;
+    reader.expect_body(&format!("/queue/{queue}")).await;
+    reader.expect_body(&format!("/amq/queue/{queue}")).await;
+    outside::delete(&queue.as_str().into()).await;
+    app.shut_down().await;
+}
