@@ -14,7 +14,12 @@ rows=(Z{1..5} F{1..21} C{1..20} W{1..13} D{1..5} D{10..18} D20 D30 D31 D{40..55}
 # What a row can cite. A case of the contract suite that RabbitMQ is not held to proves nothing here.
 tests() {
     {
-        grep -rhoE 'fn [a-z0-9_]+\(' --include='*.rs' src tests | sed 's/^fn //; s/($//'
+        # A function below an attribute that makes it a test, or a case of the contract suite.
+        find src tests -name '*.rs' -exec awk '
+            /^ *#\[(tokio::)?test/ { is_test = 1 }
+            match($0, /fn [a-z0-9_]+/) { if (is_test) print substr($0, RSTART + 3, RLENGTH - 3); is_test = 0 }
+        ' {} +
+        sed -nE 's/^ *[a-z]+: ([a-z0-9_]+)[,;].*/\1/p' tests/it/broker_contract/mod.rs
         grep -rhoE 'def test_[a-z0-9_]+' --include='*.py' tests/clients | sed 's/^def //'
         grep -rhoE "^ *test\((['\`]).*\1, " --include='*.test.js' tests/clients tests/browser | sed -E "s/^ *test\(.//; s/., $//"
         sed -n 's/^=== //p' tests/fixtures/stomp/*

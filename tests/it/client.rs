@@ -34,14 +34,19 @@ pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> App {
 
 impl Client {
     pub(crate) async fn connect(app: &App) -> Self {
+        let mut client = Self::open(app).await;
+        client.send("CONNECT\naccept-version:1.2\n\n\0").await;
+        client.expect("CONNECTED").await;
+        client
+    }
+
+    /// It has not sent CONNECT yet.
+    pub(crate) async fn open(app: &App) -> Self {
         let tcp = TcpStream::connect(app.http_addr).await.unwrap();
         let (socket, _) = client_async(format!("ws://{}/ws", app.http_addr), tcp).await.unwrap();
         let mut decoder = Decoder::new(Limits { frame_bytes_max: 1 << 20, ..Limits::default() });
         decoder.set_version(Version::V1_2);
-        let mut client = Self { socket, decoder };
-        client.send("CONNECT\naccept-version:1.2\n\n\0").await;
-        client.expect("CONNECTED").await;
-        client
+        Self { socket, decoder }
     }
 
     pub(crate) async fn subscribe(app: &App, destination: &str) -> Self {

@@ -20,6 +20,7 @@ mod proxy;
 mod publishing;
 mod queues;
 mod replies;
+mod rows;
 mod scale;
 mod streams;
 mod support;

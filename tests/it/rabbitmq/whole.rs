@@ -5,15 +5,22 @@ use rand::distr::Alphanumeric;
 use stompgate::admin::check_ready;
 use stompgate::app::App;
 use stompgate::broker::amqp;
-use stompgate::config::Broker;
+use stompgate::config::{Broker, Settings};
 
 use super::support::{eventually, rabbitmqctl, url, variable};
 use crate::client;
 
 /// A gateway that has found the broker.
 pub(crate) async fn start(url: amqp::Url) -> App {
-    let broker = Broker::Amqp(amqp::Settings { urls: vec![url], ..amqp::Settings::default() });
-    let app = client::start(|settings| settings.broker = broker).await;
+    start_with(amqp::Settings { urls: vec![url], ..amqp::Settings::default() }, |_| ()).await
+}
+
+pub(crate) async fn start_with(amqp: amqp::Settings, change: impl FnOnce(&mut Settings)) -> App {
+    let app = client::start(|settings| {
+        settings.broker = Broker::Amqp(amqp);
+        change(settings);
+    })
+    .await;
     let admin = app.admin_addr.unwrap();
     eventually("the gateway is ready", async || check_ready(admin).await.is_ok()).await;
     app
@@ -52,6 +59,10 @@ impl Vhost {
         rabbitmqctl(&["add_vhost", &name]).await;
         rabbitmqctl(&["set_permissions", "-p", &name, login, ".*", ".*", ".*"]).await;
         Self { name }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn url(&self) -> amqp::Url {
