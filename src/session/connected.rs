@@ -88,9 +88,16 @@ impl Connected {
                 receipts.iter().for_each(|it| core.receipt(it.as_deref()));
                 Ok(())
             }
-            Answered::Refused { refusal, receipt, forget } => {
+            Answered::Refused { refusal, receipt, commit, forget } => {
                 forget.map(|key| self.subscriptions.remove(key));
-                Err((refusal, receipt))
+                match (receipt, commit) {
+                    // A client that goes on may wait for both.
+                    (Some(own), commit @ Some(_)) if !core.settings.close_on_error => {
+                        core.refuse(&refusal, Some(&own));
+                        Err((refusal, commit))
+                    }
+                    (own, commit) => Err((refusal, own.or(commit))),
+                }
             }
         }
     }

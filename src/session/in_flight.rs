@@ -46,6 +46,8 @@ pub(super) enum Answered {
     Refused {
         refusal: Refusal,
         receipt: Option<Box<str>>,
+        /// That of the COMMIT, whose first failed SEND this is.
+        commit: Option<Box<str>>,
         forget: Option<SubscriptionKey>,
     },
 }
@@ -106,7 +108,7 @@ impl InFlight {
             }
         };
         match fault {
-            Some(refusal) => Answered::Refused { refusal, receipt, forget },
+            Some(refusal) => Answered::Refused { refusal, receipt, commit: None, forget },
             None => Answered::Receipts([receipt, None]),
         }
     }
@@ -129,8 +131,8 @@ impl InFlight {
         self.is_commit_failed = is_failed && part == Part::Earlier;
         match fault {
             Some(refusal) => {
-                let receipt = receipt.or(commit.filter(|_| !failed_before));
-                Answered::Refused { refusal, receipt, forget: None }
+                let commit = commit.filter(|_| !failed_before);
+                Answered::Refused { refusal, receipt, commit, forget: None }
             }
             None if is_failed || part == Part::Earlier => Answered::Receipts([receipt, None]),
             None => Answered::Receipts([receipt, commit]),

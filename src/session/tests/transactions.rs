@@ -112,6 +112,20 @@ fn t6_rc9_a_commit_with_a_failed_send_gets_an_error_and_no_receipt() {
 }
 
 #[test]
+fn t6_rc9_a_send_with_a_receipt_of_its_own_leaves_the_commit_its_answer() {
+    let mut it = Dialogue::connected_with(lenient());
+    it.client("BEGIN transaction:t");
+    it.client("SEND destination:/queue/q transaction:t receipt:s | 1");
+    it.client("COMMIT transaction:t receipt:c");
+    it.next();
+    it.failed(2, Fault::Nacked);
+    for receipt in ["receipt-id:s", "receipt-id:c"] {
+        assert!(it.expect_error("nacked", "Processing error").contains(receipt), "{receipt}");
+    }
+    it.expect_nothing();
+}
+
+#[test]
 fn t2_t3_a_transaction_must_be_named_and_open() {
     let mut it = Dialogue::connected_with(lenient());
     for command in ["BEGIN", "COMMIT", "ABORT"] {
