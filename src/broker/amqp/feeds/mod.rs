@@ -30,6 +30,7 @@ use self::lane::{Lane, Waiter};
 use super::context::Context;
 use super::ids::Ids;
 use super::line::Line;
+use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::delivery::Subscriber;
@@ -61,6 +62,8 @@ struct Parts {
     context: Arc<Context>,
     tasks: Tasks,
     line: Line,
+    /// Where exchanges are asked for: many refusals must not cost the feeds.
+    checks: SharedLine,
     ids: Arc<Ids>,
     queues: Queues,
     /// Channels that queues of one key may have.
@@ -82,11 +85,18 @@ struct Seat {
 
 impl Feeds {
     /// Nothing is opened yet at RabbitMQ.
-    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line, ids: &Arc<Ids>) -> Self {
+    pub(super) fn start(
+        context: &Arc<Context>,
+        tasks: &Tasks,
+        line: &Line,
+        checks: &SharedLine,
+        ids: &Arc<Ids>,
+    ) -> Self {
         let parts = Parts {
             context: context.clone(),
             tasks: tasks.clone(),
             line: line.clone(),
+            checks: checks.clone(),
             ids: ids.clone(),
             queues: Queues::default(),
             room: Arc::default(),
