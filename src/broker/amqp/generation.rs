@@ -57,11 +57,11 @@ impl Generation {
     }
 
     async fn start(context: &Arc<Context>, tasks: &Tasks) -> Result<Self, ConnectError> {
-        let homes = Homes::open(context, tasks).await?;
-        check_topic_exchange(context, &homes.first().line).await?;
-        let (publish, feeds) = (Line::new(context, tasks, Role::Publish), Line::new(context, tasks, Role::Feeds));
         let pause = context.settings.reconnect_delay_min;
         let checks = SharedLine::new(&Line::new(context, tasks, Role::Checks), pause);
+        let homes = Homes::open(context, tasks, &checks).await?;
+        check_topic_exchange(context, &homes.first().line).await?;
+        let (publish, feeds) = (Line::new(context, tasks, Role::Publish), Line::new(context, tasks, Role::Feeds));
         let ids = Arc::new(Ids::new());
         let publishers =
             publishing::start(context, tasks, &SharedLine::new(&publish, pause), &checks, &homes.first().declarer);
