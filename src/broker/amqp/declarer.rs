@@ -196,6 +196,8 @@ async fn try_out(desk: &mut Desk, task: &Task) -> Option<Result<ShortString, Fau
             desk.work(|channel| carry_out(channel, check.clone())).await.is_ok().then_some(outcome)
         }
         (Err(fault), false) if declare.options.passive && is_locked(fault) => None,
+        // It takes no connection for this.
+        (Err(Fault::ConnectionLimit(_)), _) => None,
         (Ok(_) | Err(_), _) => Some(outcome),
     }
 }

@@ -63,3 +63,29 @@ async fn refused_binds_that_use_up_all_channels_cost_a_reconnect() {
     gateway.stop().await;
     rabbitmqctl(&["delete_user", &user]).await;
 }
+
+/// Connecting anew would bring the same again.
+#[tokio::test]
+async fn channels_that_are_all_in_use_cost_no_reconnect() {
+    let url = format!("{}?channel_max=16", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let gateway = Gateway::started(Settings { urls: vec![url], feed_shards: 1, ..Settings::default() });
+    gateway.is_ready().await;
+    let fixture = gateway.fixture();
+    let mut session = fixture.open().await;
+    let mut exchanges = Vec::new();
+    let fault = loop {
+        let exchange = Exchange::declare(ExchangeKind::Topic).await;
+        let (_, pending) = session.start_subscribe(&exchange.with_key("k"), AckMode::Auto, 1);
+        if let Err(fault) = pending.await {
+            break fault;
+        }
+        exchanges.push(exchange);
+    };
+    assert!(matches!(&fault, Fault::Refused(text) if text.contains("no more channels")), "{fault:?}");
+    for exchange in &exchanges {
+        exchange.publish("k", "heard").await;
+        session.expect(&["heard"]).await;
+    }
+    assert_eq!(gateway.metric("connects_total", "connected"), 1.0);
+    gateway.stop().await;
+}

@@ -18,7 +18,6 @@ use super::exchange::{Kind, Route};
 use super::queue::{Audience, Queue};
 use super::{Feeds, Parts, Seat, Shared};
 use crate::broker::amqp::bench::Bench;
-use crate::broker::amqp::context::no_channel;
 use crate::broker::amqp::desk::Desk;
 use crate::broker::amqp::metrics::Share;
 use crate::broker::amqp::properties::short;
@@ -185,7 +184,7 @@ impl<'a> Binder<'a> {
             Ok(()) => self.bound.change(1),
             // Somebody deleted it. It may come back as one of another kind.
             Err(fault) if is_not_found(fault) => self.feeds.0.exchanges.forget(&route.exchange),
-            Err(fault) if *fault == no_channel() => {
+            Err(fault) if self.feeds.0.parts.are_channels_used_up(fault) => {
                 // The library never uses the number of a channel again that RabbitMQ has closed for a refusal.
                 warn!("no channel is left to bind, for all that RabbitMQ has refused; connecting anew");
                 tasks.ended().cancel();

@@ -27,7 +27,7 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 use self::backlog::Queues;
 use self::exchange::{Exchanges, Route};
 use self::lane::{Lane, Waiter};
-use super::context::Context;
+use super::context::{Context, no_channel};
 use super::ids::Ids;
 use super::line::Line;
 use super::shared_line::SharedLine;
@@ -158,6 +158,13 @@ impl Seat {
 }
 
 impl Parts {
+    /// Whether no channel is left though queues hold less than half of them: RabbitMQ has closed the others. When queues
+    /// hold them, connecting anew would not help.
+    fn are_channels_used_up(&self, fault: &Fault) -> bool {
+        let channels = usize::from(self.line.channel_max().unwrap_or(u16::MAX));
+        *fault == no_channel() && self.queues.count() < channels / 2
+    }
+
     /// The right to a channel for the queue of one key.
     async fn room(&self) -> Result<OwnedSemaphorePermit, Fault> {
         let room = self.room.get_or_try_init(async || {
