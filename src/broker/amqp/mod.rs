@@ -1,7 +1,7 @@
 //! RabbitMQ over AMQP 0-9-1.
 //!
 //! ```text
-//!  supervisor ── connects ──▶ generation: three connections; when one is lost, all of this ends
+//!  supervisor ── connects ──▶ generation: its connections; when one that consumes is lost, all of this ends
 //!                               │
 //!   Link::publish ────▶ publishing: lanes ─▶ writer ─▶ confirm channel ─▶ window ─▶ Pending
 //!   Link::subscribe ──▶ feeds (topics, shared): lane ─▶ bind;  consumer ─▶ Table ─▶ Outbox
