@@ -189,6 +189,45 @@ async fn e32_an_exchange_that_takes_nothing_from_clients_is_refused_by_rabbitmq(
     gateway.stop().await;
 }
 
+/// Each of theirs costs a channel.
+#[tokio::test]
+async fn what_many_are_refused_one_by_one_lets_others_pass() {
+    let gateway = one_publisher().await;
+    let fixture = gateway.fixture();
+    let internal = test_name(&fixture, "internal");
+    let channel = foreign_channel().await;
+    declare_exchange(&channel, &internal, true).await;
+    let mut careless = Vec::new();
+    let mut refused = Vec::new();
+    for _ in 0..4 {
+        let mut session = fixture.open().await;
+        refused.extend((0..250).map(|_| session.start_publish(&exchange(&internal), "x")));
+        careless.push((session, fixture.queue(&careless.len().to_string())));
+    }
+    for (session, queue) in &mut careless {
+        refused.extend((0..5).map(|number| session.start_publish(queue, &number.to_string())));
+    }
+    let (mut other, topic) = (fixture.open().await, fixture.topic("a"));
+    let (mut passed, mut refused) = (0, pin!(join_all(refused)));
+    let outcomes = loop {
+        let mut publish = pin!(other.publish(&topic, "x"));
+        tokio::select! {
+            outcomes = &mut refused => break outcomes,
+            () = &mut publish => passed += 1,
+        }
+    };
+    assert!(passed >= 100, "{passed} of another session meanwhile");
+    let (internal_ones, last) = outcomes.split_at(1_000);
+    assert!(internal_ones.iter().all(|it| matches!(it, Err(Fault::Amqp { name: "access_refused", .. }))));
+    assert!(last.iter().all(Result::is_ok), "{last:?}");
+    for (session, queue) in &mut careless {
+        session.subscribe(queue).await;
+        session.expect(&["0", "1", "2", "3", "4"]).await;
+    }
+    delete_exchange(&channel, &internal).await;
+    gateway.stop().await;
+}
+
 /// 9.4: RabbitMQ looks at them when it routes.
 #[tokio::test]
 async fn permissions_on_exchanges_and_topics_cost_only_who_lacks_them() {

@@ -7,6 +7,7 @@
 //!
 //! What one session sends costs no other session anything, though they share a channel: see [`writer`].
 
+mod channel;
 mod exchanges;
 mod lanes;
 mod suspects;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Outgoing;
 use crate::broker::amqp::metrics::Counted;
+use crate::ident::SessionId;
 use crate::session::Fault;
 
 /// Resolves when the bytes were written.
@@ -73,6 +75,21 @@ impl Window {
         let entry = self.entries.pop_front();
         self.unwritten = self.unwritten.min(self.entries.len());
         entry
+    }
+
+    /// What the session has behind the front on a channel that is lost, and is in nobody's hands any more.
+    pub(super) fn take_failed(&mut self, session: SessionId, cx: &mut Context<'_>) -> Vec<Outgoing> {
+        let mut taken = Vec::new();
+        for mut entry in mem::take(&mut self.entries) {
+            let is_settled = entry.publish.session == session && entry.poll_answer(&self.in_flight, cx).is_ready();
+            if is_settled && matches!(entry.state, State::Failed(_)) {
+                taken.push(entry.publish);
+            } else {
+                self.entries.push_back(entry);
+            }
+        }
+        self.unwritten = self.unwritten.min(self.entries.len());
+        taken
     }
 
     /// Polls the write at once: that puts the frames into the library's queue, and so decides the order.
