@@ -77,19 +77,17 @@ impl Window {
         entry
     }
 
-    /// What the session has behind the front on a channel that is lost, and is in nobody's hands any more.
+    /// What the session has on a channel that is lost, unless some of it is not known to be: its order would be lost.
     pub(super) fn take_failed(&mut self, session: SessionId, cx: &mut Context<'_>) -> Vec<Outgoing> {
-        let mut taken = Vec::new();
-        for mut entry in mem::take(&mut self.entries) {
-            let is_settled = entry.publish.session == session && entry.poll_answer(&self.in_flight, cx).is_ready();
-            if is_settled && matches!(entry.state, State::Failed(_)) {
-                taken.push(entry.publish);
-            } else {
-                self.entries.push_back(entry);
-            }
+        let mut own = self.entries.iter_mut().filter(|it| it.publish.session == session);
+        if own.any(|it| it.poll_answer(&self.in_flight, cx).is_pending()) {
+            return Vec::new();
         }
+        let is_taken = |it: &Entry| it.publish.session == session && matches!(it.state, State::Failed(_));
+        let (taken, kept): (VecDeque<_>, _) = mem::take(&mut self.entries).into_iter().partition(is_taken);
+        self.entries = kept;
         self.unwritten = self.unwritten.min(self.entries.len());
-        taken
+        taken.into_iter().map(|it| it.publish).collect()
     }
 
     /// Polls the write at once: that puts the frames into the library's queue, and so decides the order.
