@@ -1,6 +1,7 @@
 //! Queues: what one session's troubles mean for the others, and what others can do to a queue.
 
 use futures::FutureExt;
+use futures::future::join_all;
 use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel};
@@ -200,7 +201,28 @@ async fn a_pattern_that_would_keep_the_publishers_busy_is_refused() {
         let outcome = subscribe.await;
         assert!(matches!(&outcome, Err(Fault::Refused(text)) if text.contains("'#'")), "{outcome:?}");
     }
-    other.publish(&fixture.topic(&["a"; 60].join(".")), "x").await;
+    // The test's own part of a topic has two words.
+    other.publish(&fixture.topic(&["a"; 30].join(".")), "x").await;
+    gateway.stop().await;
+}
+
+/// The same, with few `#` in each of many patterns. With a hundred of them and 120 words one publish took 0.8 s.
+#[tokio::test]
+async fn a_topic_of_more_words_than_rabbitmq_routes_in_time_is_refused_in_its_turn() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut session, topic) = (fixture.open().await, fixture.topic("a"));
+    session.subscribe(&topic).await;
+    let words = ["a"; 33].join(".");
+    let exchange = Destination::Exchange { name: "amq.topic".into(), key: words.clone().into() };
+    let before = session.start_publish(&topic, "before");
+    let refused = [Destination::Topic(words.into()), exchange].map(|it| session.start_publish(&it, "x"));
+    let after = session.start_publish(&topic, "after");
+    for outcome in join_all(refused).await {
+        assert!(matches!(&outcome, Err(Fault::Refused(text)) if text.contains("at most 32 words")), "{outcome:?}");
+    }
+    assert_eq!((before.await, after.await), (Ok(()), Ok(())));
+    session.expect(&["before", "after"]).await;
     gateway.stop().await;
 }
 
