@@ -41,16 +41,19 @@ const LOGIN_CHARS_SHOWN: usize = 64;
 /// What a connection is for. They are apart because RabbitMQ blocks one that publishes when it lacks memory or disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
+    /// What RabbitMQ may refuse, and no session depends on.
+    Checks,
     Feeds,
     Private,
     Publish,
 }
 
 impl Role {
-    pub(super) const ALL: [Self; 3] = [Self::Feeds, Self::Private, Self::Publish];
+    pub(super) const ALL: [Self; 4] = [Self::Checks, Self::Feeds, Self::Private, Self::Publish];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
+            Self::Checks => "checks",
             Self::Feeds => "feeds",
             Self::Private => "private",
             Self::Publish => "publish",
@@ -121,7 +124,7 @@ fn uri(context: &Context, role: Role, url: &Url) -> AMQPUri {
     uri.query.heartbeat = Some(HEARTBEAT);
     uri.query.frame_max = Some(match role {
         Role::Feeds | Role::Private => CONSUME_FRAME_MAX,
-        Role::Publish => PUBLISH_FRAME_MAX,
+        Role::Checks | Role::Publish => PUBLISH_FRAME_MAX,
     });
     if let Account::Client { login, passcode, vhost } = &context.account {
         uri.authority.userinfo = AMQPUserInfo { username: login.to_string(), password: passcode.to_string() };

@@ -1,4 +1,5 @@
 //! Declares, binds and deletes queues of sessions, on channels where nothing else happens: a refusal costs its channel.
+//! Declares are tried at a [`Desk`] first, where that costs nobody else anything: any client can have them refused.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
@@ -14,9 +15,11 @@ use tracing::warn;
 
 use super::bench::Bench;
 use super::context::{Context, no_channel};
+use super::desk::Desk;
 use super::line::Line;
 use super::private::Claim;
 use super::queue::Declare;
+use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::session::Fault;
 
@@ -76,7 +79,7 @@ struct Work {
     done: oneshot::Sender<Result<ShortString, Fault>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Task {
     Bind { queue: ShortString, exchange: ShortString, key: ShortString },
     Declare { name: ShortString, declare: Declare },
@@ -92,11 +95,12 @@ pub(super) enum Condition {
 }
 
 impl Declarer {
-    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line) -> Self {
+    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line, checks: &SharedLine) -> Self {
         let start = |_| {
             let (sender, receiver) = mpsc::channel(WAITING_MAX);
             let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-            tasks.spawn(run(receiver, bench, tasks.ended().clone()));
+            let desk = Desk::new(context.clone(), checks.clone());
+            tasks.spawn(run(receiver, desk, bench, tasks.ended().clone()));
             sender
         };
         Self { context: context.clone(), channels: (0..CHANNELS).map(start).collect() }
@@ -127,8 +131,7 @@ impl Declarer {
 
     /// Whether the queue is there, and open to this connection.
     pub(super) async fn check(&self, queue: &ShortString) -> Result<(), Fault> {
-        let declare = Declare { options: PASSIVE, arguments: FieldTable::default() };
-        self.ask(hash(queue), Task::Declare { name: queue.clone(), declare }).await.map(drop)
+        self.ask(hash(queue), check(queue)).await.map(drop)
     }
 
     /// What the exchange routes by `key` also goes to the queue.
@@ -157,10 +160,13 @@ fn hash(queue: &ShortString) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(queue.as_str())
 }
 
-async fn run(mut work: mpsc::Receiver<Work>, mut bench: Bench, ended: CancellationToken) {
+async fn run(mut work: mpsc::Receiver<Work>, mut desk: Desk, mut bench: Bench, ended: CancellationToken) {
     while let Some(Work { task, done }) = work.recv().await {
         if !done.is_closed() {
-            let outcome = bench.work(|channel| carry_out(channel, task)).await;
+            let outcome = match try_out(&mut desk, &task).await {
+                Some(outcome) => outcome,
+                None => bench.work(|channel| carry_out(channel, task)).await,
+            };
             if outcome == Err(no_channel()) {
                 // The library never uses the number of a channel again that RabbitMQ has closed for a refusal.
                 warn!("no channel is left to declare queues, for all that RabbitMQ has refused; connecting anew");
@@ -170,6 +176,38 @@ async fn run(mut work: mpsc::Receiver<Work>, mut bench: Bench, ended: Cancellati
             drop(done.send(outcome));
         }
     }
+}
+
+/// The outcome, unless only the connection of the sessions can tell: what is exclusive belongs to a connection.
+async fn try_out(desk: &mut Desk, task: &Task) -> Option<Result<ShortString, Fault>> {
+    let Task::Declare { name, declare } = task else { return None };
+    if name.as_str().is_empty() {
+        return None;
+    }
+    let outcome = desk.work(|channel| carry_out(channel, task.clone())).await;
+    match (&outcome, declare.options.exclusive) {
+        (Ok(_), true) => {
+            let delete = Task::Delete { queue: name.clone(), condition: Condition::Always };
+            desk.work(|channel| carry_out(channel, delete.clone())).await.err().map(Err)
+        }
+        (Err(fault), true) if is_locked(fault) => {
+            // What is open to everybody is not exclusive, on no connection.
+            let check = check(name);
+            desk.work(|channel| carry_out(channel, check.clone())).await.is_ok().then_some(outcome)
+        }
+        (Err(fault), false) if declare.options.passive && is_locked(fault) => None,
+        // It takes no connection for this.
+        (Err(Fault::ConnectionLimit(_)), _) => None,
+        (Ok(_) | Err(_), _) => Some(outcome),
+    }
+}
+
+fn check(queue: &ShortString) -> Task {
+    Task::Declare { name: queue.clone(), declare: Declare { options: PASSIVE, arguments: FieldTable::default() } }
+}
+
+fn is_locked(fault: &Fault) -> bool {
+    matches!(fault, Fault::Amqp { name: "resource_locked", .. })
 }
 
 async fn carry_out(channel: Channel, task: Task) -> lapin::Result<ShortString> {

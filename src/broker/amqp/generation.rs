@@ -16,6 +16,7 @@ use super::ids::Ids;
 use super::line::Line;
 use super::private::{self, Homes};
 use super::publishing::{self, Publisher};
+use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::delivery::{Item, Outbox};
 use crate::ident::SessionId;
@@ -56,12 +57,15 @@ impl Generation {
     }
 
     async fn start(context: &Arc<Context>, tasks: &Tasks) -> Result<Self, ConnectError> {
-        let homes = Homes::open(context, tasks).await?;
+        let pause = context.settings.reconnect_delay_min;
+        let checks = SharedLine::new(&Line::new(context, tasks, Role::Checks), pause);
+        let homes = Homes::open(context, tasks, &checks).await?;
         check_topic_exchange(context, &homes.first().line).await?;
         let (publish, feeds) = (Line::new(context, tasks, Role::Publish), Line::new(context, tasks, Role::Feeds));
         let ids = Arc::new(Ids::new());
-        let publishers = publishing::start(context, tasks, &publish, &homes.first().declarer);
-        let started = Feeds::start(context, tasks, &feeds, &ids);
+        let publishers =
+            publishing::start(context, tasks, &SharedLine::new(&publish, pause), &checks, &homes.first().declarer);
+        let started = Feeds::start(context, tasks, &feeds, &checks, &ids);
         let parts = private::Parts { context: context.clone(), homes, ids };
         let links = Mutex::new(Links { outboxes: Some(HashMap::new()), unused_since: Instant::now() });
         Ok(Self { feeds: started, parts, tasks: tasks.clone(), publishers, lines: [publish, feeds], links })

@@ -45,8 +45,8 @@ impl Line {
     }
 
     /// Connects, unless that has been done. Who asks meanwhile shares the attempt, and its outcome; who asks shortly after
-    /// it failed, that. A connection that is lost later ends its generation, except that of the publishers: they go on with
-    /// [another](Self::another).
+    /// it failed, that. A connection that is lost later ends its generation, except those of the publishers and for checks:
+    /// they go on with [another](Self::another).
     pub(super) async fn open(&self) -> Result<Arc<Connection>, ConnectError> {
         match self.0.connection.get() {
             Some(connection) => Ok(connection.clone()),
@@ -81,7 +81,7 @@ impl Line {
         let connected = Arc::new(connected?);
         let lost = match role {
             Role::Feeds | Role::Private => tasks.ended().clone(),
-            Role::Publish => tasks.ended().child_token(),
+            Role::Checks | Role::Publish => tasks.ended().child_token(),
         };
         tasks.spawn(watch(context.clone(), connected.clone(), *role, lost, unblocked.clone()));
         Ok(connection.get_or_init(|| connected).clone())

@@ -1,7 +1,7 @@
 //! RabbitMQ over AMQP 0-9-1.
 //!
 //! ```text
-//!  supervisor ── connects ──▶ generation: three connections; when one is lost, all of this ends
+//!  supervisor ── connects ──▶ generation: its connections; when one that consumes is lost, all of this ends
 //!                               │
 //!   Link::publish ────▶ publishing: lanes ─▶ writer ─▶ confirm channel ─▶ window ─▶ Pending
 //!   Link::subscribe ──▶ feeds (topics, shared): lane ─▶ bind;  consumer ─▶ Table ─▶ Outbox
@@ -21,6 +21,7 @@ mod bench;
 mod connection;
 mod context;
 mod declarer;
+mod desk;
 mod faults;
 mod feeds;
 mod generation;
@@ -35,6 +36,7 @@ mod properties;
 mod publishing;
 mod queue;
 mod settings;
+mod shared_line;
 mod supervisor;
 mod tasks;
 mod tls;

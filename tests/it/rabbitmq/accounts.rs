@@ -180,8 +180,8 @@ async fn sessions_of_one_client_share_connections_and_those_of_two_never_do() {
     for user in [&site.name, &other] {
         let ours: Vec<_> =
             connections.iter().filter(|it| it.starts_with(&format!("{user}\t{}\t", site.name))).collect();
-        assert_eq!(ours.len(), 3, "{ours:?}");
-        for role in ["feeds", "private", "publish"] {
+        assert_eq!(ours.len(), 4, "{ours:?}");
+        for role in ["checks", "feeds", "private", "publish"] {
             let name = format!("\"stompgate {role} ({user})\"");
             let found = ours.iter().filter(|it| it.contains(&name) && it.contains("{\"product\",\"stompgate\"}"));
             assert_eq!(found.count(), 1, "{name}: {ours:?}");

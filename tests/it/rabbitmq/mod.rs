@@ -12,6 +12,7 @@ mod feeds_kinds;
 mod feeds_limits;
 mod feeds_pace;
 mod feeds_random;
+mod feeds_refused;
 mod gateways;
 mod loss;
 mod mapping;

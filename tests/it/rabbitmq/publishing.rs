@@ -189,6 +189,48 @@ async fn e32_an_exchange_that_takes_nothing_from_clients_is_refused_by_rabbitmq(
     gateway.stop().await;
 }
 
+/// Each of theirs costs a channel.
+#[tokio::test]
+async fn what_many_are_refused_one_by_one_lets_others_pass() {
+    let gateway = one_publisher().await;
+    let fixture = gateway.fixture();
+    let internal = test_name(&fixture, "internal");
+    let channel = foreign_channel().await;
+    declare_exchange(&channel, &internal, true).await;
+    let (mut careless, mut refused, mut accepted) = (Vec::new(), Vec::new(), Vec::new());
+    let bodies: Vec<_> = (0..250).map(|it| it.to_string()).collect();
+    for number in 0..4 {
+        let (mut session, queue) = (fixture.open().await, fixture.queue(&number.to_string()));
+        for text in &bodies {
+            refused.push(session.start_publish(&exchange(&internal), text));
+            accepted.push(session.start_publish(&queue, text));
+        }
+        careless.push((session, queue));
+    }
+    let (mut other, topic) = (fixture.open().await, fixture.topic("a"));
+    let (mut passed, mut refused) = (0, pin!(join_all(refused)));
+    let outcomes = loop {
+        let mut publish = pin!(other.publish(&topic, "x"));
+        tokio::select! {
+            outcomes = &mut refused => break outcomes,
+            () = &mut publish => passed += 1,
+        }
+    };
+    assert!(passed >= 100, "{passed} of another session meanwhile");
+    assert!(outcomes.iter().all(|it| matches!(it, Err(Fault::Amqp { name: "access_refused", .. }))));
+    assert!(join_all(accepted).await.iter().all(Result::is_ok));
+    for (session, queue) in &mut careless {
+        session.subscribe(queue).await;
+        let mut received = Vec::new();
+        while received.last() != bodies.last() {
+            received.push(body(&session.receive().await));
+        }
+        assert_eq!(first_of_each(received), bodies);
+    }
+    delete_exchange(&channel, &internal).await;
+    gateway.stop().await;
+}
+
 /// 9.4: RabbitMQ looks at them when it routes.
 #[tokio::test]
 async fn permissions_on_exchanges_and_topics_cost_only_who_lacks_them() {
@@ -232,11 +274,17 @@ async fn exceptions_do_not_use_up_the_channels_of_the_connection() {
     gateway.is_ready().await;
     let fixture = gateway.fixture();
     let (mut careless, mut other) = (fixture.open().await, fixture.open().await);
-    let (topic, missing) = (fixture.topic("a"), test_name(&fixture, "missing"));
+    let (topic, missing, internal) =
+        (fixture.topic("a"), test_name(&fixture, "missing"), test_name(&fixture, "internal"));
+    let channel = foreign_channel().await;
+    declare_exchange(&channel, &internal, true).await;
     for _ in 0..60 {
         assert_eq!(careless.start_publish(&exchange(&missing), "x").await, Err(not_found(&missing)));
+        let refused = careless.start_publish(&exchange(&internal), "x").await;
+        assert!(matches!(refused, Err(Fault::Amqp { name: "access_refused", .. })), "{refused:?}");
         other.publish(&topic, "x").await;
     }
+    delete_exchange(&channel, &internal).await;
     gateway.stop().await;
 }
 

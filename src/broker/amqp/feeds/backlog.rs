@@ -26,6 +26,10 @@ const OPERATIONS_PER_CHANNEL: u32 = 1_000;
 pub(super) struct Queues(Arc<Mutex<HashSet<ShortString>>>);
 
 impl Queues {
+    pub(super) fn count(&self) -> usize {
+        self.with(|it| it.len())
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut HashSet<ShortString>) -> T) -> T {
         work(&mut self.0.lock().expect("no panic while held"))
     }

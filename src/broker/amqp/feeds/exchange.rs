@@ -15,8 +15,8 @@ use tokio::sync::OnceCell;
 
 use super::Parts;
 use super::queue::{Audience, Queue};
-use crate::broker::amqp::bench::Bench;
 use crate::broker::amqp::context::Context;
+use crate::broker::amqp::desk::Desk;
 use crate::delivery::Table;
 use crate::destination::Pattern;
 use crate::session::Fault;
@@ -92,13 +92,13 @@ impl Exchanges {
 impl Exchange {
     /// What RabbitMQ has under that name: asked once. It has no way to ask for the type of an exchange, so that is read
     /// from its words when it refuses to take the exchange for one of another type. It creates nothing then.
-    pub(super) async fn kind(&self, context: &Context, bench: &mut Bench) -> Result<Kind, Fault> {
+    pub(super) async fn kind(&self, context: &Context, desk: &mut Desk) -> Result<Kind, Fault> {
         let ask = async || {
             if let Some(kind) = known_kind(context, self.name.as_str()) {
                 return Ok(kind);
             }
-            bench.work(|it| declare(it, self.name.clone(), true)).await?;
-            match bench.work(|it| declare(it, self.name.clone(), false)).await {
+            desk.work(|it| declare(it, self.name.clone(), true)).await?;
+            match desk.work(|it| declare(it, self.name.clone(), false)).await {
                 Err(fault @ (Fault::TimedOut(_) | Fault::Unavailable)) => Err(fault),
                 Err(fault) if fault.to_string().ends_with("received 'headers' but current is 'topic'") => {
                     Ok(Kind::Topic)

@@ -18,6 +18,7 @@ use super::exchange::{Kind, Route};
 use super::queue::{Audience, Queue};
 use super::{Feeds, Parts, Seat, Shared};
 use crate::broker::amqp::bench::Bench;
+use crate::broker::amqp::desk::Desk;
 use crate::broker::amqp::metrics::Share;
 use crate::broker::amqp::properties::short;
 use crate::session::Fault;
@@ -159,6 +160,7 @@ struct Binder<'a> {
     feeds: &'a Feeds,
     lane: &'a Lane,
     bench: Bench,
+    desk: Desk,
     /// Of the routes that have one of their own.
     queues: HashMap<Route, Queue>,
     bound: Share,
@@ -166,14 +168,15 @@ struct Binder<'a> {
 
 impl<'a> Binder<'a> {
     fn new(feeds: &'a Feeds, lane: &'a Lane) -> Self {
-        let Parts { context, line, .. } = &feeds.0.parts;
+        let Parts { context, line, checks, .. } = &feeds.0.parts;
+        let desk = Desk::new(context.clone(), checks.clone());
         let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-        Self { feeds, lane, bench, queues: HashMap::new(), bound: Share::new(&context.metrics.feed_bindings) }
+        Self { feeds, lane, bench, desk, queues: HashMap::new(), bound: Share::new(&context.metrics.feed_bindings) }
     }
 
     async fn bind(&mut self, route: &Route) -> Result<(), Fault> {
-        let Parts { context, .. } = &self.feeds.0.parts;
-        let bound = match route.exchange.kind(context, &mut self.bench).await? {
+        let Parts { context, tasks, .. } = &self.feeds.0.parts;
+        let bound = match route.exchange.kind(context, &mut self.desk).await? {
             Kind::QueuePerKey => self.bind_queue(route).await,
             Kind::Topic => self.bind_pattern(route).await,
         };
@@ -181,6 +184,11 @@ impl<'a> Binder<'a> {
             Ok(()) => self.bound.change(1),
             // Somebody deleted it. It may come back as one of another kind.
             Err(fault) if is_not_found(fault) => self.feeds.0.exchanges.forget(&route.exchange),
+            Err(fault) if self.feeds.0.parts.are_channels_used_up(fault) => {
+                // The library never uses the number of a channel again that RabbitMQ has closed for a refusal.
+                warn!("no channel is left to bind, for all that RabbitMQ has refused; connecting anew");
+                tasks.ended().cancel();
+            }
             Err(_) => {}
         }
         bound

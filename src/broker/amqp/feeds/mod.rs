@@ -27,9 +27,10 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 use self::backlog::Queues;
 use self::exchange::{Exchanges, Route};
 use self::lane::{Lane, Waiter};
-use super::context::Context;
+use super::context::{Context, no_channel};
 use super::ids::Ids;
 use super::line::Line;
+use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::delivery::Subscriber;
@@ -61,6 +62,8 @@ struct Parts {
     context: Arc<Context>,
     tasks: Tasks,
     line: Line,
+    /// Where exchanges are asked for: many refusals must not cost the feeds.
+    checks: SharedLine,
     ids: Arc<Ids>,
     queues: Queues,
     /// Channels that queues of one key may have.
@@ -82,11 +85,18 @@ struct Seat {
 
 impl Feeds {
     /// Nothing is opened yet at RabbitMQ.
-    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line, ids: &Arc<Ids>) -> Self {
+    pub(super) fn start(
+        context: &Arc<Context>,
+        tasks: &Tasks,
+        line: &Line,
+        checks: &SharedLine,
+        ids: &Arc<Ids>,
+    ) -> Self {
         let parts = Parts {
             context: context.clone(),
             tasks: tasks.clone(),
             line: line.clone(),
+            checks: checks.clone(),
             ids: ids.clone(),
             queues: Queues::default(),
             room: Arc::default(),
@@ -148,6 +158,13 @@ impl Seat {
 }
 
 impl Parts {
+    /// Whether no channel is left though queues hold less than half of them: RabbitMQ has closed the others. When queues
+    /// hold them, connecting anew would not help.
+    fn are_channels_used_up(&self, fault: &Fault) -> bool {
+        let channels = usize::from(self.line.channel_max().unwrap_or(u16::MAX));
+        *fault == no_channel() && self.queues.count() < channels / 2
+    }
+
     /// The right to a channel for the queue of one key.
     async fn room(&self) -> Result<OwnedSemaphorePermit, Fault> {
         let room = self.room.get_or_try_init(async || {

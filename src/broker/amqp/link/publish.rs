@@ -8,6 +8,10 @@ use crate::broker::amqp::publishing::{Content, Routed};
 use crate::destination::Destination;
 use crate::session::{Fault, Publish};
 
+/// Words of a routing key. What RabbitMQ tries for it grows with their number to the power of the `#` in a pattern: with
+/// 120 words and a hundred patterns of two `#` one publish takes 0.8 s, on a channel that is for many sessions.
+const WORDS_MAX: usize = 32;
+
 const NOT_SENT_TO: Fault = Fault::Unsupported("a temp-queue is only for reply-to");
 
 impl Link {
@@ -28,6 +32,7 @@ impl Link {
             }
             Destination::Exchange { name, key } => {
                 is_exchange_unsure = name.as_ref() != context.topic_exchange.as_str();
+                check_words(&key)?;
                 (short("the name of an exchange", &name)?, short("a routing key", &key)?, None)
             }
             Destination::Queue(name) => {
@@ -35,8 +40,20 @@ impl Link {
                 (ShortString::default(), queue.name.clone(), Some(queue))
             }
             Destination::TempQueue(_) => return Err(NOT_SENT_TO),
-            Destination::Topic(topic) => (context.topic_exchange.clone(), short("a topic", &topic)?, None),
+            Destination::Topic(topic) => {
+                check_words(&topic)?;
+                (context.topic_exchange.clone(), short("a topic", &topic)?, None)
+            }
         };
         Ok(Box::new(Routed { exchange, is_exchange_unsure, key, properties, body, queue, replies }))
     }
+}
+
+fn check_words(key: &str) -> Result<(), Fault> {
+    let words = key.split('.').count();
+    if words > WORDS_MAX {
+        let text = format!("A topic to send to has at most {WORDS_MAX} words between dots with RabbitMQ, not {words}");
+        return Err(Fault::Refused(text));
+    }
+    Ok(())
 }

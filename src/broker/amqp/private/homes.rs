@@ -10,6 +10,7 @@ use crate::broker::amqp::connection::{ConnectError, Role};
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::declarer::{self, Condition, Declarer};
 use crate::broker::amqp::line::Line;
+use crate::broker::amqp::shared_line::SharedLine;
 use crate::broker::amqp::tasks::Tasks;
 use crate::session::Fault;
 
@@ -25,6 +26,7 @@ pub(in crate::broker::amqp) struct Homes(Arc<Inner>);
 struct Inner {
     context: Arc<Context>,
     tasks: Tasks,
+    checks: SharedLine,
     /// Channels that sessions may have on one connection.
     channels: usize,
     first: Arc<Home>,
@@ -43,17 +45,21 @@ pub(in crate::broker::amqp) struct Home {
 
 impl Homes {
     /// The first one is connected at once: it is what proves that RabbitMQ can be used.
-    pub(in crate::broker::amqp) async fn open(context: &Arc<Context>, tasks: &Tasks) -> Result<Self, ConnectError> {
+    pub(in crate::broker::amqp) async fn open(
+        context: &Arc<Context>,
+        tasks: &Tasks,
+        checks: &SharedLine,
+    ) -> Result<Self, ConnectError> {
         let line = Line::new(context, tasks, Role::Private);
         line.open().await?;
         let channels = channels_for_sessions(line.channel_max().unwrap_or(u16::MAX));
-        Ok(Self::new(context, tasks, line, channels))
+        Ok(Self::new(context, tasks, checks, line, channels))
     }
 
-    fn new(context: &Arc<Context>, tasks: &Tasks, line: Line, channels: usize) -> Self {
-        let first = Arc::new(Home::new(context, tasks, line, channels));
-        let (context, tasks) = (context.clone(), tasks.clone());
-        Self(Arc::new(Inner { context, tasks, channels, first, others: Mutex::default() }))
+    fn new(context: &Arc<Context>, tasks: &Tasks, checks: &SharedLine, line: Line, channels: usize) -> Self {
+        let first = Arc::new(Home::new(context, tasks, checks, line, channels));
+        let (context, tasks, checks) = (context.clone(), tasks.clone(), checks.clone());
+        Self(Arc::new(Inner { context, tasks, checks, channels, first, others: Mutex::default() }))
     }
 
     /// Where queues are declared that no session has a channel for yet.
@@ -63,7 +69,7 @@ impl Homes {
 
     /// A home with room for one channel more, and the right to it. The earlier ones are filled first.
     pub(super) fn room(&self) -> Result<(Arc<Home>, OwnedSemaphorePermit), Fault> {
-        let Inner { context, tasks, channels, first, others } = &*self.0;
+        let Inner { context, tasks, checks, channels, first, others } = &*self.0;
         let mut others = others.lock().expect("no panic while held");
         if let Some(found) = std::iter::once(first).chain(&*others).find_map(Home::seat) {
             return Ok(found);
@@ -71,7 +77,7 @@ impl Homes {
         if others.len() + 1 >= HOMES_MAX || *channels == 0 {
             return Err(full(*channels));
         }
-        let home = Arc::new(Home::new(context, tasks, Line::new(context, tasks, Role::Private), *channels));
+        let home = Arc::new(Home::new(context, tasks, checks, Line::new(context, tasks, Role::Private), *channels));
         let seat = Home::seat(&home).ok_or_else(|| full(*channels));
         others.push(home);
         seat
@@ -86,8 +92,8 @@ impl Homes {
 }
 
 impl Home {
-    fn new(context: &Arc<Context>, tasks: &Tasks, line: Line, channels: usize) -> Self {
-        let declarer = Declarer::start(context, tasks, &line);
+    fn new(context: &Arc<Context>, tasks: &Tasks, checks: &SharedLine, line: Line, channels: usize) -> Self {
+        let declarer = Declarer::start(context, tasks, &line, checks);
         let exclusives = Arc::<Exclusives>::default();
         tasks.spawn(delete_ended(exclusives.clone(), declarer.clone()));
         Self { line, declarer, exclusives, room: Arc::new(Semaphore::new(channels)) }
@@ -129,6 +135,8 @@ async fn delete_ended(exclusives: Arc<Exclusives>, declarer: Declarer) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::broker::amqp::context::Account;
     use crate::broker::amqp::metrics::Metrics;
@@ -141,7 +149,8 @@ mod tests {
         let context = Arc::new(Context::new(Arc::default(), Account::Gateway, metrics, lifecycle.clone()));
         let tasks = Tasks::new(lifecycle);
         let line = Line::new(&context, &tasks, Role::Private);
-        Homes::new(&context, &tasks, line, channels)
+        let checks = SharedLine::new(&line, Duration::ZERO);
+        Homes::new(&context, &tasks, &checks, line, channels)
     }
 
     fn is_first(homes: &Homes, home: &Home) -> bool {

@@ -10,11 +10,9 @@ use lapin::{Channel, ExchangeKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::exception;
-use super::shared_line::{Patience, SharedLine};
-use crate::broker::amqp::bench::Bench;
 use crate::broker::amqp::context::Context;
-use crate::broker::amqp::line::Line;
+use crate::broker::amqp::desk::Desk;
+use crate::broker::amqp::shared_line::SharedLine;
 use crate::broker::amqp::tasks::Tasks;
 use crate::session::Fault;
 
@@ -25,7 +23,6 @@ const KNOWN_FOR: Duration = Duration::from_secs(60);
 const KNOWN_MAX: usize = 1_024;
 
 const WAITING_MAX: usize = 256;
-const OPERATIONS_PER_CHANNEL: u32 = 1_000;
 
 /// What one generation knows of the exchanges of its virtual host. Cloning it clones a handle.
 #[derive(Clone, Debug)]
@@ -45,10 +42,11 @@ struct Check {
 }
 
 impl Exchanges {
-    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &SharedLine) -> Self {
+    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, checks: &SharedLine) -> Self {
+        let desk = Desk::new(context.clone(), checks.clone());
         let (checks, waiting) = mpsc::channel(WAITING_MAX);
         let known = Arc::new(Known::default());
-        tasks.spawn(run(context.clone(), line.clone(), known.clone(), waiting));
+        tasks.spawn(run(desk, known.clone(), waiting));
         Self { known, checks }
     }
 
@@ -91,12 +89,11 @@ impl Known {
     }
 }
 
-async fn run(context: Arc<Context>, line: SharedLine, known: Arc<Known>, mut checks: mpsc::Receiver<Check>) {
-    let mut desk = Desk::new(context, line).await;
+async fn run(mut desk: Desk, known: Arc<Known>, mut checks: mpsc::Receiver<Check>) {
     while let Some(Check { exchange, done }) = checks.recv().await {
         // Somebody else may have asked just before.
         let is_known = known.renew(&exchange, Instant::now());
-        let outcome = if is_known { Ok(()) } else { desk.ask(&exchange).await };
+        let outcome = if is_known { Ok(()) } else { desk.work(|it| declare_passively(it, exchange.clone())).await };
         if outcome.is_ok() {
             known.insert(exchange, Instant::now());
         }
@@ -105,44 +102,10 @@ async fn run(context: Arc<Context>, line: SharedLine, known: Arc<Known>, mut che
     }
 }
 
-/// Where RabbitMQ is asked.
-struct Desk {
-    context: Arc<Context>,
-    shared_line: SharedLine,
-    line: Line,
-    bench: Bench,
-}
-
-impl Desk {
-    async fn new(context: Arc<Context>, shared_line: SharedLine) -> Self {
-        let line = shared_line.current().await;
-        let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-        Self { context, shared_line, line, bench }
-    }
-
-    async fn ask(&mut self, exchange: &ShortString) -> Result<(), Fault> {
-        let mut patience = Patience::default();
-        loop {
-            if self.line.is_lost() {
-                *self = Self::new(self.context.clone(), self.shared_line.clone()).await;
-            }
-            let begun = Instant::now();
-            let answer = self.bench.work(|channel| declare_passively(channel, exchange.clone())).await;
-            if !patience.tries_again(&answer, &self.line, begun).await {
-                return answer?.map_err(|error| exception(&self.context, &error));
-            }
-        }
-    }
-}
-
-/// A refusal is an answer, too, though it costs the channel.
-async fn declare_passively(channel: Channel, exchange: ShortString) -> lapin::Result<lapin::Result<()>> {
+async fn declare_passively(channel: Channel, exchange: ShortString) -> lapin::Result<()> {
     let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
     // Of what kind it is does not matter to a passive declare.
-    match channel.exchange_declare(exchange, ExchangeKind::Direct, options, FieldTable::default()).await {
-        Err(error) if error.is_amqp_soft_error() => Ok(Err(error)),
-        outcome => outcome.map(Ok),
-    }
+    channel.exchange_declare(exchange, ExchangeKind::Direct, options, FieldTable::default()).await
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@
 //!
 //! What one session sends costs no other session anything, though they share a channel: see [`writer`].
 
+mod channel;
 mod exchanges;
 mod lanes;
-mod shared_line;
 mod suspects;
 mod window;
 mod writer;
@@ -23,14 +23,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::context::Context;
 use super::declarer::{Declarer, Queue};
-use super::line::Line;
 use super::private::Replies;
+use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::ident::SessionId;
 use crate::session::Fault;
 use exchanges::Exchanges;
-use shared_line::SharedLine;
 
 /// What a message costs here beside its own bytes.
 const OVERHEAD: usize = 512;
@@ -69,17 +68,23 @@ struct Outgoing {
     _room: OwnedSemaphorePermit,
 }
 
-pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line, declarer: &Declarer) -> Vec<Publisher> {
+/// Publishes on `line`, and looks for exchanges on `checks`.
+pub(super) fn start(
+    context: &Arc<Context>,
+    tasks: &Tasks,
+    line: &SharedLine,
+    checks: &SharedLine,
+    declarer: &Declarer,
+) -> Vec<Publisher> {
     let settings = &context.settings;
     let room_max = settings.publish_queue_bytes_max.min(Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(room_max));
-    let line = SharedLine::new(line, settings.reconnect_delay_min);
-    let exchanges = Exchanges::start(context, tasks, &line);
+    let exchanges = Exchanges::start(context, tasks, checks);
     // So many have all the room: their queue is never full before that is.
     let messages_max = room_max / OVERHEAD + 1;
     let start = |_| {
         let (queue, outgoing) = mpsc::channel(messages_max);
-        let writer = writer::Writer::new(context, &line, declarer, &exchanges, tasks.ended());
+        let writer = writer::Writer::new(context, line, declarer, &exchanges, tasks.ended());
         tasks.spawn(writer.run(outgoing));
         Publisher { queue, room: room.clone(), room_max }
     };

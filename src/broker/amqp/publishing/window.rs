@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -12,6 +13,7 @@ use tokio::time::Instant;
 
 use super::Outgoing;
 use crate::broker::amqp::metrics::Counted;
+use crate::ident::SessionId;
 use crate::session::Fault;
 
 /// Resolves when the bytes were written.
@@ -73,6 +75,19 @@ impl Window {
         let entry = self.entries.pop_front();
         self.unwritten = self.unwritten.min(self.entries.len());
         entry
+    }
+
+    /// What the session has on a channel that is lost, unless some of it is not known to be: its order would be lost.
+    pub(super) fn take_failed(&mut self, session: SessionId, cx: &mut Context<'_>) -> Vec<Outgoing> {
+        let mut own = self.entries.iter_mut().filter(|it| it.publish.session == session);
+        if own.any(|it| it.poll_answer(&self.in_flight, cx).is_pending()) {
+            return Vec::new();
+        }
+        let is_taken = |it: &Entry| it.publish.session == session && matches!(it.state, State::Failed(_));
+        let (taken, kept): (VecDeque<_>, _) = mem::take(&mut self.entries).into_iter().partition(is_taken);
+        self.entries = kept;
+        self.unwritten = self.unwritten.min(self.entries.len());
+        taken.into_iter().map(|it| it.publish).collect()
     }
 
     /// Polls the write at once: that puts the frames into the library's queue, and so decides the order.

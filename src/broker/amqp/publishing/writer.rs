@@ -16,22 +16,22 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use lapin::Channel;
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::ShortString;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::channel::{Opened, open, publish_on};
 use super::exchanges::Exchanges;
 use super::lanes::{Admitted, Lanes};
-use super::shared_line::{LOSSES_MAX, Patience, SharedLine};
 use super::suspects::Suspects;
-use super::window::{Entry, State, Window, Write};
-use super::{NOT_FOUND, Outgoing, Routed, exception};
+use super::window::{Entry, State, Window};
+use super::{NOT_FOUND, Outgoing, exception};
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::declarer::Declarer;
 use crate::broker::amqp::line::Line;
+use crate::broker::amqp::shared_line::{LOSSES_MAX, SharedLine};
 use crate::ident::SessionId;
 use crate::session::Fault;
 
@@ -58,16 +58,21 @@ pub(super) struct Writer {
     late: FuturesUnordered<BoxFuture<'static, ()>>,
     /// Since the channel was lost, until all that had been written to it has a verdict.
     recovery: Option<Recovery>,
-    suspects: Suspects,
+    suspects: Suspects<Outgoing>,
 }
-
-type Opened = Result<(Line, Channel), Fault>;
 
 /// What was found out while publishing one by one.
 #[derive(Default)]
 struct Recovery {
     /// Exchanges that are missing, so that not each message to them costs a channel.
     missing: HashMap<ShortString, Fault>,
+}
+
+impl Recovery {
+    /// Why it is of no use to write it again, if that was found out.
+    fn missing(&self, publish: &Outgoing) -> Option<Fault> {
+        publish.content.as_ref().ok().and_then(|it| self.missing.get(&it.exchange)).cloned()
+    }
 }
 
 impl Writer {
@@ -93,7 +98,7 @@ impl Writer {
             window: Window::new(context.metrics.publishes_in_flight.clone()),
             late: FuturesUnordered::new(),
             recovery: None,
-            suspects: Suspects::default(),
+            suspects: Suspects::new(),
         }
     }
 
@@ -178,6 +183,7 @@ impl Writer {
         if self.recovery.is_some() {
             return self.write_again(cx);
         }
+        self.suspects.set_apart(&mut self.ready);
         let count = self.writable();
         if count == 0 || self.window.is_writing() {
             return;
@@ -190,7 +196,7 @@ impl Writer {
             return;
         };
         let mut begun = Some(Instant::now());
-        for publish in self.ready.drain(..count) {
+        for publish in self.take(count) {
             let (state, observed_from) = match &publish.content {
                 Ok(content) => (State::Writing(publish_on(channel.clone(), content)), begun.take()),
                 Err(fault) => (State::Answered(Err(fault.clone())), None),
@@ -199,17 +205,33 @@ impl Writer {
         }
     }
 
-    /// How many of those that are ready can be written together: a suspect's is alone in the window.
+    /// How many can be written together: a suspect's is alone in the window.
     fn writable(&mut self) -> usize {
         let front = self.window.front().map(|it| it.publish.session);
         if front.is_some_and(|it| self.suspects.contains(it)) {
             return 0;
         }
-        if self.ready.front().is_some_and(|it| self.suspects.contains(it.session)) {
+        if self.are_suspects_next() {
             return usize::from(self.window.is_empty());
         }
-        let room = self.context.settings.publishes_in_flight_max.max(1).saturating_sub(self.window.len());
-        self.ready.iter().take(room.min(BATCH)).take_while(|it| !self.suspects.contains(it.session)).count()
+        let room = self.window_max().saturating_sub(self.window.len());
+        self.ready.len().min(room).min(BATCH)
+    }
+
+    fn take(&mut self, count: usize) -> Vec<Outgoing> {
+        if self.are_suspects_next() {
+            return self.suspects.pop().into_iter().collect();
+        }
+        self.suspects.pass(count);
+        self.ready.drain(..count).collect()
+    }
+
+    fn are_suspects_next(&self) -> bool {
+        self.suspects.are_next(self.ready.len(), self.window_max())
+    }
+
+    fn window_max(&self) -> usize {
+        self.context.settings.publishes_in_flight_max.max(1)
     }
 
     /// The front alone, if it is to be. What is behind it was written to a channel that is lost.
@@ -244,7 +266,7 @@ impl Writer {
             Err(fault) if self.recovery.is_some() => self.answer_front(Err(fault)),
             // Nothing is before what is ready: for that, the window had to be empty.
             Err(fault) => {
-                while let Some(publish) = self.ready.pop_front() {
+                while let Some(publish) = self.ready.pop_front().or_else(|| self.suspects.pop()) {
                     let fault = publish.content.as_ref().err().unwrap_or(&fault).clone();
                     self.answer(publish, Err(fault));
                 }
@@ -263,7 +285,7 @@ impl Writer {
                 }
                 State::Failed(error) => {
                     let error = error.clone();
-                    self.front_failed(&error);
+                    self.front_failed(&error, cx);
                 }
                 State::Confirming { .. } | State::Waiting | State::Writing(_) => {}
             }
@@ -271,7 +293,7 @@ impl Writer {
     }
 
     /// The channel of the front was closed, or its connection: because of it, if it was alone there.
-    fn front_failed(&mut self, error: &lapin::Error) {
+    fn front_failed(&mut self, error: &lapin::Error, cx: &mut task::Context<'_>) {
         // No other one can have cost the channel.
         let was_last = self.recovery.is_none() && self.window.len() == 1 && self.late.is_empty();
         let Some(front) = self.window.front() else { return };
@@ -284,13 +306,26 @@ impl Writer {
             let fault = exception(&self.context, error);
             self.suspects.insert(session, Instant::now());
             self.convict(&fault);
-            return self.answer_front(Err(fault));
+            self.answer_front(Err(fault));
+            return self.postpone(session, cx);
         }
         front.state = State::Waiting;
-        let exchange = front.publish.content.as_ref().ok().map(|it| it.exchange.clone());
-        let recovery = self.recovery.get_or_insert_default();
-        if let Some(fault) = exchange.and_then(|it| recovery.missing.get(&it)).cloned() {
+        let fault = self.recovery.get_or_insert_default().missing(&front.publish);
+        if let Some(fault) = fault {
             self.answer_front(Err(fault));
+        }
+    }
+
+    /// What else of the session has to be written again lets that of others pass.
+    fn postpone(&mut self, session: SessionId, cx: &mut task::Context<'_>) {
+        for publish in self.window.take_failed(session, cx) {
+            match self.recovery.as_ref().and_then(|it| it.missing(&publish)) {
+                Some(fault) => self.answer(publish, Err(fault)),
+                None => {
+                    self.context.metrics.republished.inc();
+                    self.suspects.push(publish);
+                }
+            }
         }
     }
 
@@ -355,33 +390,4 @@ impl Writer {
 /// Never ready while no channel is being opened.
 fn poll_opening(opening: &mut Option<BoxFuture<'static, Opened>>, cx: &mut task::Context<'_>) -> Poll<Opened> {
     opening.as_mut().map_or(Poll::Pending, |it| it.as_mut().poll(cx))
-}
-
-async fn open(context: Arc<Context>, shared_line: SharedLine) -> Opened {
-    let mut patience = Patience::default();
-    loop {
-        let (line, begun) = (shared_line.current().await, Instant::now());
-        let opened = async {
-            let channel = line.channel().await?;
-            context.answer(channel.confirm_select(ConfirmSelectOptions { nowait: false })).await?;
-            Ok(channel)
-        };
-        let outcome = opened.await;
-        if !patience.tries_again(&outcome, &line, begun).await {
-            return outcome.map(|channel| (line, channel));
-        }
-    }
-}
-
-/// The content stays where it is: it may have to be published again.
-fn publish_on(channel: Arc<Channel>, content: &Routed) -> Write {
-    let Routed { exchange, key, properties, body, replies, .. } = content;
-    let (exchange, key, body) = (exchange.clone(), key.clone(), body.clone());
-    let properties = match replies.as_ref().and_then(|it| it.address()) {
-        Some(address) => properties.clone().with_reply_to(address.clone()),
-        None => properties.clone(),
-    };
-    // Never mandatory: what nobody waits for vanishes, as with RabbitMQ's own plugin, and is confirmed.
-    let options = BasicPublishOptions { mandatory: false, immediate: false };
-    async move { channel.basic_publish(exchange, key, options, &body, properties).await }.boxed()
 }

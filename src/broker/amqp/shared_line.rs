@@ -1,4 +1,4 @@
-//! The connection of all publishers, and the next one when it is lost.
+//! A connection that can be lost without its generation, that of all publishers for one, and the next one when it is.
 //!
 //! Not only the broker's troubles cost it: the library writes what waits in its queue for a channel that RabbitMQ has
 //! closed meanwhile, and RabbitMQ closes the connection for that. No session is to notice.
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::broker::amqp::context::no_channel;
-use crate::broker::amqp::line::Line;
+use super::context::no_channel;
+use super::line::Line;
 use crate::session::Fault;
 
 /// Connections that may be lost under one operation. It could be what they are lost for.
