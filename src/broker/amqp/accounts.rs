@@ -39,7 +39,7 @@ pub(super) struct Accounts {
     pub(super) lifecycle: Lifecycle,
     /// Those that are connected, and those that wait for it, which are no more than the sessions that ask.
     known: Mutex<HashMap<Account, Arc<Known>>>,
-    /// Of those that are connected, or about to be.
+    /// Of those that are connected.
     room: Arc<Semaphore>,
     attempts: Semaphore,
     /// An account was connected, or lost.
@@ -188,12 +188,19 @@ impl Place {
             // Those who asked have gone while others connected.
             return Err(Fault::Unavailable);
         }
-        let room = room.clone().try_acquire_owned().map_err(|_| no_room(settings.accounts_max))?;
+        if room.available_permits() == 0 {
+            return Err(no_room(settings.accounts_max));
+        }
         let (account, lifecycle) = (self.account.clone(), lifecycle.clone());
         let context = Arc::new(Context::new(settings.clone(), account, metrics.clone(), lifecycle));
         match Generation::connect(&context).await {
             Ok(generation) => {
                 metrics.connects.inc();
+                // Not before: whom RabbitMQ refuses takes no room from others.
+                let Ok(room) = room.clone().try_acquire_owned() else {
+                    generation.end().await;
+                    return Err(no_room(settings.accounts_max));
+                };
                 Ok(Connected { context, generation, _room: room, _counted: Counted::new(&metrics.accounts) })
             }
             Err(error) => {

@@ -17,7 +17,7 @@ pub struct Settings {
     pub account_idle_time: Duration,
     /// How long such an account admits sessions without asking RabbitMQ again whether login and passcode are right.
     pub account_check_interval: Duration,
-    /// Accounts of clients that are connected, or about to be.
+    /// Accounts of clients that are connected.
     pub accounts_max: usize,
     /// Accounts of clients that connect at the same time; the others wait.
     pub connects_in_flight_max: usize,

@@ -230,6 +230,41 @@ async fn one_account_over_the_bound_is_refused_by_its_name() {
 }
 
 #[tokio::test]
+async fn who_is_refused_takes_no_room_from_who_is_not() {
+    let gateway = Gateway::connected(Settings { accounts_max: 1, ..by_client() }).await;
+    let site = Site::new().await;
+    let wrong: Vec<_> = (0..8).map(|it| format!("{it}-{}", site.name)).collect();
+    let wrong = futures::future::join_all(wrong.iter().map(|it| refusal(&gateway, site.credentials_of(it))));
+    let (refusals, session) = tokio::join!(wrong, gateway.open(site.credentials()));
+    session.unwrap().close();
+    for refused in refusals {
+        assert!(matches!(&refused, Fault::AccessRefused { .. }), "{refused:?}");
+    }
+    site.remove(&[]).await;
+    gateway.stop().await;
+}
+
+/// The exchange of topics is missing in one virtual host: whoever enters it is told, and leaves nothing behind.
+#[tokio::test]
+async fn an_attempt_that_fails_after_the_login_leaves_no_connection() {
+    let topic_exchange = "no-such-exchange".parse().unwrap();
+    let gateway = Gateway::connected(Settings { topic_exchange, ..by_client() }).await;
+    let site = Site::new().await;
+    for _ in 0..5 {
+        let refused = refusal(&gateway, site.credentials()).await;
+        assert!(matches!(&refused, Fault::Amqp { name: "not_found", .. }), "{refused:?}");
+    }
+    eventually("RabbitMQ has none of them", async || {
+        let connections = rabbitmqctl(&["list_connections", "vhost"]).await;
+        !connections.contains(&site.name)
+    })
+    .await;
+    assert_eq!((gateway.metric("connections", ""), gateway.metric("accounts", "")), (0.0, 0.0));
+    site.remove(&[]).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_passcode_that_was_changed_lets_nobody_in_for_long() {
     let account_check_interval = Duration::from_millis(1);
     let gateway = Gateway::connected(Settings { account_check_interval, ..by_client() }).await;
