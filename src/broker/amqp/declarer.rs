@@ -1,4 +1,6 @@
-//! Declares, binds and deletes queues of sessions, on channels where nothing else happens: a refusal costs its channel.
+//! Declares, binds and deletes queues of sessions, on channels where nothing else happens: a refusal costs its channel,
+//! and the library never uses its number again. When none is left, what need not happen on the connection that consumes
+//! goes on elsewhere.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
@@ -9,14 +11,13 @@ use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{FieldTable, ShortString};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
 use super::bench::Bench;
 use super::context::{Context, no_channel};
 use super::line::Line;
 use super::private::Claim;
 use super::queue::Declare;
+use super::shared_line::{SharedBench, SharedLine};
 use super::tasks::Tasks;
 use crate::session::Fault;
 
@@ -76,11 +77,18 @@ struct Work {
     done: oneshot::Sender<Result<ShortString, Fault>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Task {
     Bind { queue: ShortString, exchange: ShortString, key: ShortString },
     Declare { name: ShortString, declare: Declare },
     Delete { queue: ShortString, condition: Condition },
+}
+
+impl Task {
+    /// Whether it makes a queue that only the connection can use that has declared it.
+    fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Declare { declare, .. } if declare.options.exclusive)
+    }
 }
 
 /// When a queue is deleted.
@@ -93,10 +101,12 @@ pub(super) enum Condition {
 
 impl Declarer {
     pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line) -> Self {
+        let spare = SharedLine::new(&line.another(), context.settings.reconnect_delay_min);
         let start = |_| {
             let (sender, receiver) = mpsc::channel(WAITING_MAX);
             let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-            tasks.spawn(run(receiver, bench, tasks.ended().clone()));
+            let spare = SharedBench::new(context.clone(), spare.clone(), OPERATIONS_PER_CHANNEL);
+            tasks.spawn(run(receiver, bench, spare));
             sender
         };
         Self { context: context.clone(), channels: (0..CHANNELS).map(start).collect() }
@@ -104,7 +114,11 @@ impl Declarer {
 
     /// Unless the session has declared it already.
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), Fault> {
-        if queue.is_declared() { Ok(()) } else { self.declare_again(queue).await }
+        if !queue.is_declared() {
+            self.declare_again(queue).await?;
+            queue.claim.iter().for_each(Claim::made);
+        }
+        Ok(())
     }
 
     /// The same, whatever the session did before: somebody may have deleted the queue since. A publish would vanish
@@ -113,9 +127,6 @@ impl Declarer {
         let task = Task::Declare { name: queue.name.clone(), declare: queue.declare.clone() };
         let answer = self.ask(hash(&queue.name), task).await;
         queue.state.store(if answer.is_ok() { DECLARED } else { REFUSED }, Ordering::Relaxed);
-        if answer.is_ok() {
-            queue.claim.iter().for_each(Claim::made);
-        }
         answer.map(drop)
     }
 
@@ -157,14 +168,13 @@ fn hash(queue: &ShortString) -> u64 {
     BuildHasherDefault::<DefaultHasher>::default().hash_one(queue.as_str())
 }
 
-async fn run(mut work: mpsc::Receiver<Work>, mut bench: Bench, ended: CancellationToken) {
+async fn run(mut work: mpsc::Receiver<Work>, mut bench: Bench, mut spare: SharedBench) {
     while let Some(Work { task, done }) = work.recv().await {
         if !done.is_closed() {
-            let outcome = bench.work(|channel| carry_out(channel, task)).await;
-            if outcome == Err(no_channel()) {
-                // The library never uses the number of a channel again that RabbitMQ has closed for a refusal.
-                warn!("no channel is left to declare queues, for all that RabbitMQ has refused; connecting anew");
-                ended.cancel();
+            let operation = |channel| carry_out(channel, task.clone());
+            let mut outcome = bench.work(operation).await;
+            if outcome == Err(no_channel()) && !task.is_of_connection() {
+                outcome = spare.work(operation).await;
             }
             // Nobody listens when the session has gone meanwhile.
             drop(done.send(outcome));

@@ -20,6 +20,8 @@ struct Inner {
     context: Arc<Context>,
     tasks: Tasks,
     role: Role,
+    /// Whether its loss ends its generation. Otherwise those who use it go on with [another](Line::another).
+    is_vital: bool,
     connection: OnceLock<Arc<Connection>>,
     /// Gone with the last who waits for it.
     attempt: Mutex<Option<WeakShared<Attempt>>>,
@@ -33,20 +35,28 @@ type Attempt = BoxFuture<'static, Result<Arc<Connection>, ConnectError>>;
 
 impl Line {
     pub(super) fn new(context: &Arc<Context>, tasks: &Tasks, role: Role) -> Self {
-        let (context, tasks) = (context.clone(), tasks.clone());
-        let (attempt, failure, unblocked) = (Mutex::default(), Mutex::default(), Arc::default());
-        Self(Arc::new(Inner { context, tasks, role, connection: OnceLock::new(), attempt, failure, unblocked }))
+        let is_vital = match role {
+            Role::Feeds | Role::Private => true,
+            Role::Publish => false,
+        };
+        Self::with(context, tasks, role, is_vital)
     }
 
-    /// The same, not connected yet.
+    fn with(context: &Arc<Context>, tasks: &Tasks, role: Role, is_vital: bool) -> Self {
+        let (context, tasks) = (context.clone(), tasks.clone());
+        let (attempt, failure, unblocked) = (Mutex::default(), Mutex::default(), Arc::default());
+        let connection = OnceLock::new();
+        Self(Arc::new(Inner { context, tasks, role, is_vital, connection, attempt, failure, unblocked }))
+    }
+
+    /// The same, not connected yet, and nothing else is lost with it.
     pub(super) fn another(&self) -> Self {
         let Inner { context, tasks, role, .. } = &*self.0;
-        Self::new(context, tasks, *role)
+        Self::with(context, tasks, *role, false)
     }
 
     /// Connects, unless that has been done. Who asks meanwhile shares the attempt, and its outcome; who asks shortly after
-    /// it failed, that. A connection that is lost later ends its generation, except that of the publishers: they go on with
-    /// [another](Self::another).
+    /// it failed, that.
     pub(super) async fn open(&self) -> Result<Arc<Connection>, ConnectError> {
         match self.0.connection.get() {
             Some(connection) => Ok(connection.clone()),
@@ -65,7 +75,7 @@ impl Line {
     }
 
     async fn connect(self) -> Result<Arc<Connection>, ConnectError> {
-        let Inner { context, tasks, role, connection, unblocked, .. } = &*self.0;
+        let Inner { context, tasks, role, is_vital, connection, unblocked, .. } = &*self.0;
         // The attempt before this one may have ended since its outcome was looked for.
         if let Some(connection) = connection.get() {
             return Ok(connection.clone());
@@ -79,10 +89,7 @@ impl Line {
         let connected = connected.unwrap_or(Err(Fault::Unavailable.into()));
         *self.failure() = connected.as_ref().err().map(|error| (error.clone(), Instant::now()));
         let connected = Arc::new(connected?);
-        let lost = match role {
-            Role::Feeds | Role::Private => tasks.ended().clone(),
-            Role::Publish => tasks.ended().child_token(),
-        };
+        let lost = if *is_vital { tasks.ended().clone() } else { tasks.ended().child_token() };
         tasks.spawn(watch(context.clone(), connected.clone(), *role, lost, unblocked.clone()));
         Ok(connection.get_or_init(|| connected).clone())
     }

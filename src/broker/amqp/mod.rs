@@ -35,6 +35,7 @@ mod properties;
 mod publishing;
 mod queue;
 mod settings;
+mod shared_line;
 mod supervisor;
 mod tasks;
 mod tls;

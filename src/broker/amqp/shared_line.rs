@@ -1,15 +1,19 @@
-//! The connection of all publishers, and the next one when it is lost.
+//! A connection that several use, and the next one when it is lost: that of all publishers, and one for declaring.
 //!
 //! Not only the broker's troubles cost it: the library writes what waits in its queue for a channel that RabbitMQ has
-//! closed meanwhile, and RabbitMQ closes the connection for that. No session is to notice.
+//! closed meanwhile, and RabbitMQ closes the connection for that; and it never uses the number of such a channel again.
+//! No session is to notice.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use lapin::Channel;
 use tokio::time::{Instant, sleep};
 
-use crate::broker::amqp::context::no_channel;
-use crate::broker::amqp::line::Line;
+use super::bench::Bench;
+use super::context::{Context, no_channel};
+use super::line::Line;
 use crate::session::Fault;
 
 /// Connections that may be lost under one operation. It could be what they are lost for.
@@ -42,6 +46,46 @@ impl SharedLine {
 
     fn lock(&self) -> MutexGuard<'_, Line> {
         self.current.lock().expect("no panic while held")
+    }
+}
+
+/// A [`Bench`] that goes on with the next connection.
+pub(super) struct SharedBench {
+    context: Arc<Context>,
+    shared_line: SharedLine,
+    operations_max: u32,
+    /// None before the first operation.
+    current: Option<(Line, Bench)>,
+}
+
+impl SharedBench {
+    pub(super) const fn new(context: Arc<Context>, shared_line: SharedLine, operations_max: u32) -> Self {
+        Self { context, shared_line, operations_max, current: None }
+    }
+
+    pub(super) async fn work<T, F>(&mut self, operation: impl Fn(Channel) -> F) -> Result<T, Fault>
+    where
+        F: Future<Output = lapin::Result<T>>,
+    {
+        let mut patience = Patience::default();
+        loop {
+            let (line, bench) = self.current().await;
+            let begun = Instant::now();
+            let outcome = bench.work(&operation).await;
+            if !patience.tries_again(&outcome, line, begun).await {
+                return outcome;
+            }
+        }
+    }
+
+    async fn current(&mut self) -> &mut (Line, Bench) {
+        self.current.take_if(|it| it.0.is_lost());
+        if self.current.is_none() {
+            let line = self.shared_line.current().await;
+            let bench = Bench::new(self.context.clone(), line.clone(), self.operations_max);
+            self.current = Some((line, bench));
+        }
+        self.current.as_mut().expect("it was put there")
     }
 }
 

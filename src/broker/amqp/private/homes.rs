@@ -69,6 +69,10 @@ impl Homes {
             return Ok(found);
         }
         if others.len() + 1 >= HOMES_MAX || *channels == 0 {
+            if std::iter::once(first).chain(&*others).all(|it| it.room.is_closed()) {
+                warn!("no channel is left on any connection, for all that RabbitMQ has refused; connecting anew");
+                tasks.ended().cancel();
+            }
             return Err(full(*channels));
         }
         let home = Arc::new(Home::new(context, tasks, Line::new(context, tasks, Role::Private), *channels));

@@ -11,10 +11,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::exception;
-use super::shared_line::{Patience, SharedLine};
-use crate::broker::amqp::bench::Bench;
 use crate::broker::amqp::context::Context;
-use crate::broker::amqp::line::Line;
+use crate::broker::amqp::shared_line::{SharedBench, SharedLine};
 use crate::broker::amqp::tasks::Tasks;
 use crate::session::Fault;
 
@@ -92,11 +90,11 @@ impl Known {
 }
 
 async fn run(context: Arc<Context>, line: SharedLine, known: Arc<Known>, mut checks: mpsc::Receiver<Check>) {
-    let mut desk = Desk::new(context, line).await;
+    let mut bench = SharedBench::new(context.clone(), line, OPERATIONS_PER_CHANNEL);
     while let Some(Check { exchange, done }) = checks.recv().await {
         // Somebody else may have asked just before.
         let is_known = known.renew(&exchange, Instant::now());
-        let outcome = if is_known { Ok(()) } else { desk.ask(&exchange).await };
+        let outcome = if is_known { Ok(()) } else { ask(&context, &mut bench, &exchange).await };
         if outcome.is_ok() {
             known.insert(exchange, Instant::now());
         }
@@ -105,34 +103,9 @@ async fn run(context: Arc<Context>, line: SharedLine, known: Arc<Known>, mut che
     }
 }
 
-/// Where RabbitMQ is asked.
-struct Desk {
-    context: Arc<Context>,
-    shared_line: SharedLine,
-    line: Line,
-    bench: Bench,
-}
-
-impl Desk {
-    async fn new(context: Arc<Context>, shared_line: SharedLine) -> Self {
-        let line = shared_line.current().await;
-        let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-        Self { context, shared_line, line, bench }
-    }
-
-    async fn ask(&mut self, exchange: &ShortString) -> Result<(), Fault> {
-        let mut patience = Patience::default();
-        loop {
-            if self.line.is_lost() {
-                *self = Self::new(self.context.clone(), self.shared_line.clone()).await;
-            }
-            let begun = Instant::now();
-            let answer = self.bench.work(|channel| declare_passively(channel, exchange.clone())).await;
-            if !patience.tries_again(&answer, &self.line, begun).await {
-                return answer?.map_err(|error| exception(&self.context, &error));
-            }
-        }
-    }
+async fn ask(context: &Context, bench: &mut SharedBench, exchange: &ShortString) -> Result<(), Fault> {
+    let answer = bench.work(|channel| declare_passively(channel, exchange.clone())).await?;
+    answer.map_err(|error| exception(context, &error))
 }
 
 /// A refusal is an answer, too, though it costs the channel.

@@ -9,7 +9,6 @@
 
 mod exchanges;
 mod lanes;
-mod shared_line;
 mod suspects;
 mod window;
 mod writer;
@@ -25,12 +24,12 @@ use super::context::Context;
 use super::declarer::{Declarer, Queue};
 use super::line::Line;
 use super::private::Replies;
+use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::ident::SessionId;
 use crate::session::Fault;
 use exchanges::Exchanges;
-use shared_line::SharedLine;
 
 /// What a message costs here beside its own bytes.
 const OVERHEAD: usize = 512;

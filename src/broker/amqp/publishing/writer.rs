@@ -25,13 +25,13 @@ use tracing::error;
 
 use super::exchanges::Exchanges;
 use super::lanes::{Admitted, Lanes};
-use super::shared_line::{LOSSES_MAX, Patience, SharedLine};
 use super::suspects::Suspects;
 use super::window::{Entry, State, Window, Write};
 use super::{NOT_FOUND, Outgoing, Routed, exception};
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::declarer::Declarer;
 use crate::broker::amqp::line::Line;
+use crate::broker::amqp::shared_line::{LOSSES_MAX, Patience, SharedLine};
 use crate::ident::SessionId;
 use crate::session::Fault;
 
