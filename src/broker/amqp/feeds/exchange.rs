@@ -15,8 +15,8 @@ use tokio::sync::OnceCell;
 
 use super::Parts;
 use super::queue::{Audience, Queue};
-use crate::broker::amqp::bench::Bench;
 use crate::broker::amqp::context::Context;
+use crate::broker::amqp::shared_line::SharedBench;
 use crate::delivery::Table;
 use crate::destination::Pattern;
 use crate::session::Fault;
@@ -92,7 +92,7 @@ impl Exchanges {
 impl Exchange {
     /// What RabbitMQ has under that name: asked once. It has no way to ask for the type of an exchange, so that is read
     /// from its words when it refuses to take the exchange for one of another type. It creates nothing then.
-    pub(super) async fn kind(&self, context: &Context, bench: &mut Bench) -> Result<Kind, Fault> {
+    pub(super) async fn kind(&self, context: &Context, bench: &mut SharedBench) -> Result<Kind, Fault> {
         let ask = async || {
             if let Some(kind) = known_kind(context, self.name.as_str()) {
                 return Ok(kind);

@@ -18,8 +18,10 @@ use super::exchange::{Kind, Route};
 use super::queue::{Audience, Queue};
 use super::{Feeds, Parts, Seat, Shared};
 use crate::broker::amqp::bench::Bench;
+use crate::broker::amqp::context::no_channel;
 use crate::broker::amqp::metrics::Share;
 use crate::broker::amqp::properties::short;
+use crate::broker::amqp::shared_line::SharedBench;
 use crate::session::Fault;
 
 /// The library remembers what was bound on a channel, for as long as the channel lives.
@@ -159,6 +161,8 @@ struct Binder<'a> {
     feeds: &'a Feeds,
     lane: &'a Lane,
     bench: Bench,
+    /// For what is asked of exchanges.
+    inquiries: SharedBench,
     /// Of the routes that have one of their own.
     queues: HashMap<Route, Queue>,
     bound: Share,
@@ -166,20 +170,33 @@ struct Binder<'a> {
 
 impl<'a> Binder<'a> {
     fn new(feeds: &'a Feeds, lane: &'a Lane) -> Self {
-        let Parts { context, line, .. } = &feeds.0.parts;
+        let Parts { context, line, inquiries, .. } = &feeds.0.parts;
         let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-        Self { feeds, lane, bench, queues: HashMap::new(), bound: Share::new(&context.metrics.feed_bindings) }
+        let inquiries = SharedBench::new(context.clone(), inquiries.clone(), OPERATIONS_PER_CHANNEL);
+        Self {
+            feeds,
+            lane,
+            bench,
+            inquiries,
+            queues: HashMap::new(),
+            bound: Share::new(&context.metrics.feed_bindings),
+        }
     }
 
     async fn bind(&mut self, route: &Route) -> Result<(), Fault> {
-        let Parts { context, .. } = &self.feeds.0.parts;
-        let bound = match route.exchange.kind(context, &mut self.bench).await? {
+        let Parts { context, tasks, .. } = &self.feeds.0.parts;
+        let bound = match route.exchange.kind(context, &mut self.inquiries).await? {
             Kind::QueuePerKey => self.bind_queue(route).await,
             Kind::Topic => self.bind_pattern(route).await,
         };
         match &bound {
             Ok(()) => self.bound.change(1),
             // Somebody deleted it. It may come back as one of another kind.
+            Err(fault) if *fault == no_channel() => {
+                // The library never uses the number of a channel again that RabbitMQ has closed for a refusal.
+                warn!("no channel is left to bind topics, for all that RabbitMQ has refused; connecting anew");
+                tasks.ended().cancel();
+            }
             Err(fault) if is_not_found(fault) => self.feeds.0.exchanges.forget(&route.exchange),
             Err(_) => {}
         }

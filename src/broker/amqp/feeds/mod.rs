@@ -30,6 +30,7 @@ use self::lane::{Lane, Waiter};
 use super::context::Context;
 use super::ids::Ids;
 use super::line::Line;
+use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::delivery::Subscriber;
@@ -61,6 +62,8 @@ struct Parts {
     context: Arc<Context>,
     tasks: Tasks,
     line: Line,
+    /// Where RabbitMQ is asked for exchanges, which it closes a channel for each time.
+    inquiries: SharedLine,
     ids: Arc<Ids>,
     queues: Queues,
     /// Channels that queues of one key may have.
@@ -87,6 +90,7 @@ impl Feeds {
             context: context.clone(),
             tasks: tasks.clone(),
             line: line.clone(),
+            inquiries: SharedLine::new(&line.another(), context.settings.reconnect_delay_min),
             ids: ids.clone(),
             queues: Queues::default(),
             room: Arc::default(),
