@@ -238,6 +238,11 @@ fn tls(reader: &mut Reader, urls: &[amqp::Url]) -> Option<amqp::Tls> {
     if !is_used && files == amqp::TlsFiles::default() {
         return None;
     }
+    reader.rule(
+        &[amqp::TlsFiles::CA, amqp::TlsFiles::SERVER_NAME, amqp::TlsFiles::CERTIFICATE, amqp::TlsFiles::KEY],
+        is_used,
+        "is given, but no address in broker.amqp.url begins with amqps://: passcodes would travel in the clear",
+    );
     match amqp::Tls::load(&files) {
         Ok(tls) => Some(tls),
         Err(faults) => {
