@@ -101,6 +101,11 @@ impl Accounts {
         if login.contains('\0') || passcode.contains('\0') {
             return Err(Fault::AccessRefused { login: login.to_owned() });
         }
+        let max = self.settings.credentials_bytes_max;
+        if login.len() + passcode.len() > max {
+            let text = format!("login and passcode hold at most {max} bytes (broker.amqp.credentials_bytes_max)");
+            return Err(Fault::Refused(text));
+        }
         let vhost = credentials.host.as_deref().unwrap_or_else(|| self.settings.urls[0].vhost());
         if vhost.len() > VHOST_BYTES_MAX {
             return Err(Fault::VhostRefused { vhost: vhost.to_owned() });

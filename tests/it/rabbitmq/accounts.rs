@@ -52,6 +52,25 @@ async fn e6_c20_what_is_no_login_is_not_tried() {
     gateway.stop().await;
 }
 
+/// For a frame that is too long RabbitMQ has no answer, only a pause in which the attempt is nobody else's.
+#[tokio::test]
+async fn a_login_of_any_length_and_script_is_answered() {
+    let gateway = Gateway::connected(Settings { connection_name: "n".repeat(200), ..by_client() }).await;
+    for login in ["", "j\u{f6}\u{202E}", &"l".repeat(3 * 1024), &"\u{1F430}".repeat(3 * 256)] {
+        let outcome = refusal(&gateway, credentials(Some(login), None, None)).await;
+        assert_eq!(outcome, Fault::AccessRefused { login: login.to_owned() });
+        let vhost: String = login.chars().take(60).chain(['x']).collect();
+        let outcome = refusal(&gateway, credentials(Some("guest"), Some("guest"), Some(&vhost))).await;
+        assert_eq!(outcome, Fault::VhostRefused { vhost });
+    }
+    let long = refusal(&gateway, credentials(Some(&"l".repeat(3_000)), Some(&"p".repeat(73)), None)).await;
+    assert_eq!(
+        long,
+        Fault::Refused("login and passcode hold at most 3072 bytes (broker.amqp.credentials_bytes_max)".to_owned())
+    );
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn e4_a_virtual_host_must_exist_and_be_open_to_the_user() {
     let (gateway, site) = (Gateway::connected(by_client()).await, Site::new().await);
