@@ -174,4 +174,16 @@ mod tests {
         assert!(few.room().is_ok());
         assert_eq!(homes(0).room().unwrap_err(), full(0));
     }
+
+    #[tokio::test]
+    async fn when_the_last_connection_is_used_up_all_begins_anew() {
+        let homes = homes(1);
+        for _ in 0..HOMES_MAX {
+            let (home, _seat) = homes.room().unwrap();
+            assert!(!homes.0.tasks.ended().is_cancelled());
+            home.fill();
+        }
+        assert_eq!(homes.room().unwrap_err(), full(1));
+        assert!(homes.0.tasks.ended().is_cancelled());
+    }
 }
