@@ -133,7 +133,7 @@ stop() {
 is_ours() {
     [ -r "/proc/$1/environ" ] || return 0
     name=$(sed -n 's/^export \(RABBITMQ_NODENAME=\)/\1/p' "$dir/environment")
-    tr '\0' '\n' <"/proc/$1/environ" | grep -qxF "$name"
+    { tr '\0' '\n' <"/proc/$1/environ"; } 2>/dev/null | grep -qxF "$name"
 }
 
 end() {
