@@ -122,11 +122,18 @@ stop() {
     # The shell of rabbitmq-server, which replaces itself with the node, and the node's own word for it.
     for file in "$dir/node.pid" "$dir/server.pid"; do
         pid=$(cat "$file" 2>/dev/null) || continue
-        end "$pid"
+        if is_ours "$pid"; then end "$pid"; fi
     done
     # Refuses while a node is registered, which would be somebody else's: the port is ours.
     "$dir/run" epmd -kill >/dev/null 2>&1 || true
     rm -rf "$dir/server.pid" "$dir/node.pid" "$dir/data"
+}
+
+# The node may have ended long ago, and its number be another process's.
+is_ours() {
+    [ -r "/proc/$1/environ" ] || return 0
+    name=$(sed -n 's/^export \(RABBITMQ_NODENAME=\)/\1/p' "$dir/environment")
+    { tr '\0' '\n' <"/proc/$1/environ"; } 2>/dev/null | grep -qxF "$name"
 }
 
 end() {

@@ -187,6 +187,7 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
         account_idle_time: reader.time("broker.amqp.account_idle_time", default.account_idle_time),
         account_check_interval: reader.time("broker.amqp.account_check_interval", default.account_check_interval),
         accounts_max: reader.count("broker.amqp.accounts_max", default.accounts_max),
+        credentials_bytes_max: reader.size("broker.amqp.credentials_bytes_max", MIB, default.credentials_bytes_max),
         connects_in_flight_max: reader.count("broker.amqp.connects_in_flight_max", default.connects_in_flight_max),
         tls: None,
         connection_name: reader.key("broker.amqp.connection_name", connection_name, default.connection_name),
@@ -238,6 +239,11 @@ fn tls(reader: &mut Reader, urls: &[amqp::Url]) -> Option<amqp::Tls> {
     if !is_used && files == amqp::TlsFiles::default() {
         return None;
     }
+    reader.rule(
+        &[amqp::TlsFiles::CA, amqp::TlsFiles::SERVER_NAME, amqp::TlsFiles::CERTIFICATE, amqp::TlsFiles::KEY],
+        is_used,
+        "is given, but no address in broker.amqp.url begins with amqps://: passcodes would travel in the clear",
+    );
     match amqp::Tls::load(&files) {
         Ok(tls) => Some(tls),
         Err(faults) => {

@@ -283,7 +283,10 @@ fn users_of_the_gateway_and_users_of_rabbitmq_exclude_each_other() {
 #[test]
 fn files_for_tls_are_read_at_the_start() {
     let pem = Scratch::new("no certificate");
-    let toml = format!("[broker.amqp.tls]\nca_file = '/no/such.pem'\ncertificate_file = '{}'", pem.name());
+    let toml = format!(
+        "broker.amqp.url = 'amqps://a'\n[broker.amqp.tls]\nca_file = '/no/such.pem'\ncertificate_file = '{}'",
+        pem.name()
+    );
     let all = faults(&toml, [("STOMPGATE__BROKER__AMQP__TLS__SERVER_NAME", "a b")]);
     assert_eq!(all.len(), 3, "{all:?}");
     assert!(all[0].starts_with("STOMPGATE__BROKER__AMQP__TLS__SERVER_NAME: broker.amqp.tls.server_name is no name"));
@@ -291,6 +294,9 @@ fn files_for_tls_are_read_at_the_start() {
     let alone = "is given without broker.amqp.tls.key_file: give both or none";
     assert_eq!(all[2], format!("FILE: broker.amqp.tls.certificate_file {alone}"));
     assert!(load(Sources::default()).unwrap().keys.iter().any(|it| it.path == "broker.amqp.tls.key_file"));
+    let plain = faults("broker.amqp.tls.server_name = 'rabbit'", []);
+    let problem = "no address in broker.amqp.url begins with amqps://: passcodes would travel in the clear";
+    assert_eq!(plain, [format!("FILE: broker.amqp.tls.server_name is given, but {problem}")]);
 }
 
 #[test]

@@ -39,7 +39,7 @@ pub(super) struct Accounts {
     pub(super) lifecycle: Lifecycle,
     /// Those that are connected, and those that wait for it, which are no more than the sessions that ask.
     known: Mutex<HashMap<Account, Arc<Known>>>,
-    /// Of those that are connected, or about to be.
+    /// Of those that are connected.
     room: Arc<Semaphore>,
     attempts: Semaphore,
     /// An account was connected, or lost.
@@ -100,6 +100,11 @@ impl Accounts {
         // It would end the login on its way to RabbitMQ.
         if login.contains('\0') || passcode.contains('\0') {
             return Err(Fault::AccessRefused { login: login.to_owned() });
+        }
+        let max = self.settings.credentials_bytes_max;
+        if login.len() + passcode.len() > max {
+            let text = format!("login and passcode hold at most {max} bytes (broker.amqp.credentials_bytes_max)");
+            return Err(Fault::Refused(text));
         }
         let vhost = credentials.host.as_deref().unwrap_or_else(|| self.settings.urls[0].vhost());
         if vhost.len() > VHOST_BYTES_MAX {
@@ -183,17 +188,25 @@ impl Place {
 
     async fn connect(&self) -> Result<Connected, Fault> {
         let Accounts { settings, metrics, lifecycle, room, attempts, .. } = &*self.accounts;
-        let _attempt = attempts.acquire().await.expect("it is never closed");
-        if self.known.state.receiver_count() == 0 {
+        let attempt = tokio::select! {
+            attempt = attempts.acquire() => attempt,
             // Those who asked have gone while others connected.
-            return Err(Fault::Unavailable);
+            () = self.abandoned() => return Err(Fault::Unavailable),
+        };
+        let _attempt = attempt.expect("it is never closed");
+        if room.available_permits() == 0 {
+            return Err(no_room(settings.accounts_max));
         }
-        let room = room.clone().try_acquire_owned().map_err(|_| no_room(settings.accounts_max))?;
         let (account, lifecycle) = (self.account.clone(), lifecycle.clone());
         let context = Arc::new(Context::new(settings.clone(), account, metrics.clone(), lifecycle));
         match Generation::connect(&context).await {
             Ok(generation) => {
                 metrics.connects.inc();
+                // Not before: whom RabbitMQ refuses takes no room from others.
+                let Ok(room) = room.clone().try_acquire_owned() else {
+                    generation.end().await;
+                    return Err(no_room(settings.accounts_max));
+                };
                 Ok(Connected { context, generation, _room: room, _counted: Counted::new(&metrics.accounts) })
             }
             Err(error) => {
@@ -252,6 +265,16 @@ impl Place {
         self.known.state.send_replace(State::Failed(fault));
     }
 
+    /// Returns when nobody asks for the account, and nobody finds it any more.
+    async fn abandoned(&self) {
+        loop {
+            self.known.state.closed().await;
+            if self.leave_if(|| true) {
+                return;
+            }
+        }
+    }
+
     fn next_look(&self, generation: &Generation) -> Instant {
         let (now, idle_time) = (Instant::now(), self.accounts.settings.account_idle_time);
         let idle_at = generation.unused_since().map(|it| it + idle_time).filter(|it| *it > now);
@@ -260,14 +283,18 @@ impl Place {
 
     /// If so, nobody finds it any more.
     fn is_idle(&self, generation: &Generation) -> bool {
-        let mut known = self.accounts.known();
         let idle_time = self.accounts.settings.account_idle_time;
-        let is_unused = generation.unused_since().is_some_and(|it| it.elapsed() >= idle_time);
-        let is_idle = is_unused && self.known.state.receiver_count() == 0;
-        if is_idle {
+        self.leave_if(|| generation.unused_since().is_some_and(|it| it.elapsed() >= idle_time))
+    }
+
+    /// If nobody asks for the account just now. Looked at first: whoever asked before has a link by then, or has gone.
+    fn leave_if(&self, is_unused: impl Fn() -> bool) -> bool {
+        let mut known = self.accounts.known();
+        let leaves = self.known.state.receiver_count() == 0 && is_unused();
+        if leaves {
             self.leave_among(&mut known);
         }
-        is_idle
+        leaves
     }
 
     fn leave(&self) {
@@ -291,4 +318,42 @@ impl Drop for Place {
 
 fn no_room(max: usize) -> Fault {
     Fault::ConnectionLimit(format!("this gateway uses at most {max} accounts of RabbitMQ (broker.amqp.accounts_max)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::telemetry::Registry;
+
+    fn credentials(login: &str) -> Credentials {
+        Credentials { login: Some(login.into()), passcode: None, host: None }
+    }
+
+    /// Nobody is answered there, so that the first attempt keeps all others waiting.
+    #[tokio::test]
+    async fn who_waited_for_an_attempt_and_has_gone_leaves_nothing_behind() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let urls = vec![format!("amqp://{}", silent.local_addr().unwrap()).parse().unwrap()];
+        let settings = Settings { urls, connects_in_flight_max: 1, ..Settings::default() };
+        let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
+        let accounts = Arc::new(Accounts::new(Arc::new(settings), metrics, lifecycle.clone()));
+        let ask = |login: &str| accounts.ask(accounts.account(&credentials(login)).unwrap());
+        let first = ask("first");
+        let _stream = silent.accept().await.unwrap();
+        let others: Vec<_> = (0..10).map(|it| ask(&it.to_string())).collect();
+        tokio::task::yield_now().await;
+        assert_eq!(accounts.known().len(), 11);
+        drop(others);
+        let gone = async {
+            while accounts.known().len() > 1 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(1), gone).await.expect("they do not wait for the first one");
+        drop(first);
+        lifecycle.stop();
+        lifecycle.ended().await;
+    }
 }

@@ -108,7 +108,11 @@ impl Declarer {
 
     /// Unless the session has declared it already.
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), Fault> {
-        if queue.is_declared() { Ok(()) } else { self.declare_again(queue).await }
+        if !queue.is_declared() {
+            self.declare_again(queue).await?;
+            queue.claim.iter().for_each(Claim::made);
+        }
+        Ok(())
     }
 
     /// The same, whatever the session did before: somebody may have deleted the queue since. A publish would vanish
@@ -117,9 +121,6 @@ impl Declarer {
         let task = Task::Declare { name: queue.name.clone(), declare: queue.declare.clone() };
         let answer = self.ask(hash(&queue.name), task).await;
         queue.state.store(if answer.is_ok() { DECLARED } else { REFUSED }, Ordering::Relaxed);
-        if answer.is_ok() {
-            queue.claim.iter().for_each(Claim::made);
-        }
         answer.map(drop)
     }
 

@@ -17,8 +17,11 @@ pub struct Settings {
     pub account_idle_time: Duration,
     /// How long such an account admits sessions without asking RabbitMQ again whether login and passcode are right.
     pub account_check_interval: Duration,
-    /// Accounts of clients that are connected, or about to be.
+    /// Accounts of clients that are connected.
     pub accounts_max: usize,
+    /// Of login and passcode of a client. For a frame that is too long RabbitMQ has no answer: it leaves the connection
+    /// alone for 3 s, and others wait for the attempt.
+    pub credentials_bytes_max: usize,
     /// Accounts of clients that connect at the same time; the others wait.
     pub connects_in_flight_max: usize,
     /// For `amqps://`; the system's roots if there is none.
@@ -61,6 +64,8 @@ impl Default for Settings {
             account_idle_time: Duration::from_secs(60),
             account_check_interval: Duration::from_secs(300),
             accounts_max: 1_000,
+            // RabbitMQ reads 4 KiB before the login, the name and the properties of the connection with it.
+            credentials_bytes_max: 3 * 1024,
             connects_in_flight_max: 16,
             tls: None,
             connection_name: "stompgate".to_owned(),

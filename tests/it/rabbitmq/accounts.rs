@@ -52,6 +52,25 @@ async fn e6_c20_what_is_no_login_is_not_tried() {
     gateway.stop().await;
 }
 
+/// For a frame that is too long RabbitMQ has no answer, only a pause in which the attempt is nobody else's.
+#[tokio::test]
+async fn a_login_of_any_length_and_script_is_answered() {
+    let gateway = Gateway::connected(Settings { connection_name: "n".repeat(200), ..by_client() }).await;
+    for login in ["", "j\u{f6}\u{202E}", &"l".repeat(3 * 1024), &"\u{1F430}".repeat(3 * 256)] {
+        let outcome = refusal(&gateway, credentials(Some(login), None, None)).await;
+        assert_eq!(outcome, Fault::AccessRefused { login: login.to_owned() });
+        let vhost: String = login.chars().take(60).chain(['x']).collect();
+        let outcome = refusal(&gateway, credentials(Some("guest"), Some("guest"), Some(&vhost))).await;
+        assert_eq!(outcome, Fault::VhostRefused { vhost });
+    }
+    let long = refusal(&gateway, credentials(Some(&"l".repeat(3_000)), Some(&"p".repeat(73)), None)).await;
+    assert_eq!(
+        long,
+        Fault::Refused("login and passcode hold at most 3072 bytes (broker.amqp.credentials_bytes_max)".to_owned())
+    );
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn e4_a_virtual_host_must_exist_and_be_open_to_the_user() {
     let (gateway, site) = (Gateway::connected(by_client()).await, Site::new().await);
@@ -225,6 +244,41 @@ async fn one_account_over_the_bound_is_refused_by_its_name() {
     // Those who are in are not disturbed.
     gateway.open(site.credentials()).await.unwrap().close();
     session.close();
+    site.remove(&[]).await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_refused_takes_no_room_from_who_is_not() {
+    let gateway = Gateway::connected(Settings { accounts_max: 1, ..by_client() }).await;
+    let site = Site::new().await;
+    let wrong: Vec<_> = (0..8).map(|it| format!("{it}-{}", site.name)).collect();
+    let wrong = futures::future::join_all(wrong.iter().map(|it| refusal(&gateway, site.credentials_of(it))));
+    let (refusals, session) = tokio::join!(wrong, gateway.open(site.credentials()));
+    session.unwrap().close();
+    for refused in refusals {
+        assert!(matches!(&refused, Fault::AccessRefused { .. }), "{refused:?}");
+    }
+    site.remove(&[]).await;
+    gateway.stop().await;
+}
+
+/// The exchange of topics is missing in one virtual host: whoever enters it is told, and leaves nothing behind.
+#[tokio::test]
+async fn an_attempt_that_fails_after_the_login_leaves_no_connection() {
+    let topic_exchange = "no-such-exchange".parse().unwrap();
+    let gateway = Gateway::connected(Settings { topic_exchange, ..by_client() }).await;
+    let site = Site::new().await;
+    for _ in 0..5 {
+        let refused = refusal(&gateway, site.credentials()).await;
+        assert!(matches!(&refused, Fault::Amqp { name: "not_found", .. }), "{refused:?}");
+    }
+    eventually("RabbitMQ has none of them", async || {
+        let connections = rabbitmqctl(&["list_connections", "vhost"]).await;
+        !connections.contains(&site.name)
+    })
+    .await;
+    assert_eq!((gateway.metric("connections", ""), gateway.metric("accounts", "")), (0.0, 0.0));
     site.remove(&[]).await;
     gateway.stop().await;
 }

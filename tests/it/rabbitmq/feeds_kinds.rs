@@ -244,6 +244,31 @@ async fn keys_take_channels_up_to_a_bound_and_leave_the_rest_to_topics() {
     gateway.stop().await;
 }
 
+/// RabbitMQ closes a channel for each question that finds out a kind, and for each exchange that is not there; the library
+/// never uses its number again. Topics need some.
+#[tokio::test]
+async fn asking_for_exchanges_takes_no_channels_from_topics() {
+    let url = format!("{}?channel_max=40", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let gateway = Gateway::started(Settings { urls: vec![url], unbind_linger: Duration::ZERO, ..Settings::default() });
+    gateway.is_ready().await;
+    let fixture = gateway.fixture();
+    let mut session = fixture.open().await;
+    for number in 0..100 {
+        let missing = Destination::Exchange { name: format!("no.such.{number}").into(), key: "a".into() };
+        let outcome = session.start_subscribe(&missing, AckMode::Auto, 1).1.await;
+        assert!(matches!(&outcome, Err(Fault::Amqp { name: "not_found", .. })), "{number}: {outcome:?}");
+    }
+    let topics = Exchange::declare(ExchangeKind::Topic).await;
+    session.subscribe(&topics.with_key("a")).await;
+    session.subscribe(&fixture.topic("a")).await;
+    session.publish(&fixture.topic("a"), "1").await;
+    session.expect(&["1"]).await;
+    topics.publish("a", "2").await;
+    session.expect(&["2"]).await;
+    assert_eq!(gateway.metric("connects_total", ""), 1.0);
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn keys_that_only_linger_make_room_for_others() {
     let url = format!("{}?channel_max=200", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();

@@ -10,13 +10,13 @@ use stompgate::broker::{Link, Pending};
 use stompgate::delivery::Item;
 use stompgate::destination::Destination;
 use stompgate::ident::SessionId;
-use stompgate::session::{AckMode, Fault, Publish, Verdict};
+use stompgate::session::{AckMode, Fault, Publish, Unsubscribe, Verdict};
 use stompgate::stomp::Headers;
 
 use super::Gateway;
-use super::outside::{asked, is_gone, name};
+use super::outside::{asked, declared, is_gone, name};
 use super::support::{eventually, foreign_channel, rabbitmqctl, variable};
-use crate::broker_contract::fixture::{body, done, token};
+use crate::broker_contract::fixture::{Session, body, done, token};
 
 /// Makes a queue that is not as the gateway would declare it.
 async fn declare_with_length(channel: &Channel, queue: &Destination) {
@@ -287,6 +287,102 @@ async fn refused_queues_do_not_use_up_the_channels_of_sessions() {
         careless.unsubscribe_finally(key).await;
     }
     assert_eq!(gateway.metric("connects_total", "connected"), 1.0);
+    gateway.stop().await;
+}
+
+/// Of a queue, until so many subscribes have been refused.
+async fn refused(session: &mut Session, queue: &Destination, headers: &[(&str, &str)]) {
+    for _ in 0..100 {
+        let (_, pending) = session.start_subscribe_as("id", queue, AckMode::Auto, headers);
+        let outcome = pending.await;
+        assert!(matches!(&outcome, Err(Fault::Amqp { .. } | Fault::Refused(_))), "{outcome:?}");
+    }
+}
+
+/// Each refusal costs a channel, and the library never uses its number again. With another session that has all there is,
+/// three kinds of refusals use up all numbers many times over.
+#[tokio::test]
+async fn one_session_that_is_refused_all_the_time_costs_the_others_nothing() {
+    let url = format!("{}?channel_max=32", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let gateway = Gateway::started(Settings { urls: vec![url], ..Settings::default() });
+    gateway.is_ready().await;
+    let fixture = gateway.fixture();
+    let (mut hostile, mut other) = (fixture.open().await, fixture.open().await);
+    let (queue, topic, taken) = (fixture.queue("a"), fixture.topic("a"), fixture.queue("taken"));
+    other.subscribe(&queue).await;
+    other.subscribe(&topic).await;
+    // At declaring a queue, one for the connection alone, and at consuming one.
+    refused(&mut hostile, &fixture.queue("b"), &[("x-queue-type", "none")]).await;
+    other.publish(&fixture.queue("c"), "x").await;
+    other.subscribe(&fixture.queue("c")).await;
+    other.expect(&["x"]).await;
+    refused(&mut hostile, &fixture.queue("b"), &[("exclusive", "true"), ("x-message-ttl", "-1")]).await;
+    let foreign = foreign_channel().await;
+    other.publish(&taken, "x").await;
+    let options = BasicConsumeOptions { exclusive: true, ..BasicConsumeOptions::default() };
+    let consumer = foreign.basic_consume(name(&taken), "".into(), options, FieldTable::default()).await.unwrap();
+    refused(&mut hostile, &taken, &[]).await;
+    drop(consumer);
+    for (destination, body) in [(&queue, "1"), (&topic, "2")] {
+        other.publish(destination, body).await;
+        other.expect(&[body]).await;
+    }
+    // Whoever comes now has a connection with room.
+    let mut late = fixture.open().await;
+    late.subscribe_with(&topic, AckMode::Client, 1).await;
+    late.publish(&topic, "3").await;
+    late.expect(&["3"]).await;
+    other.expect(&["3"]).await;
+    assert_eq!(gateway.metric("connects_total", ""), 1.0);
+    assert_eq!(gateway.metric("connection_losses_total", ""), 0.0);
+    gateway.stop().await;
+}
+
+/// Where it was not made, it is not deleted.
+#[tokio::test]
+async fn a_queue_of_another_is_not_deleted_for_an_exclusive_one_of_that_name_on_another_connection() {
+    let url = format!("{}?channel_max=32", variable("STOMPGATE_TEST_AMQP_URL")).parse().unwrap();
+    let gateway = Gateway::started(Settings { urls: vec![url], ..Settings::default() });
+    gateway.is_ready().await;
+    let (fixture, mut sessions) = (gateway.fixture(), Vec::new());
+    let (queue, mut second) = (fixture.queue("mine"), fixture.open().await);
+    for _ in 0..15 {
+        let mut session = fixture.open().await;
+        session.subscribe(&fixture.queue("many")).await;
+        sessions.push(session);
+    }
+    let (key, pending) = second.start_subscribe_as("id", &queue, AckMode::Auto, &[("exclusive", "true")]);
+    pending.await.unwrap();
+    assert_eq!(gateway.metric("connections", "private"), 2.0);
+    second.unsubscribe(key).await;
+    is_gone(&name(&queue)).await;
+    let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    assert_eq!(declared(&name(&queue), durable, FieldTable::default()).await, 200);
+    second.close();
+    // The connections declare and delete in turn: what is deleted after it is gone when it would be.
+    for number in 0..8 {
+        let mut session = fixture.open().await;
+        let last = fixture.queue(&format!("last-{number}"));
+        session.publish_with(&last, &[("exclusive", "true")], b"x").await;
+        session.close();
+        is_gone(&name(&last)).await;
+    }
+    assert_eq!(asked(&name(&queue)).await, 200);
+    gateway.stop().await;
+}
+
+/// Of a client that says so and goes: the queue would fill for ever.
+#[tokio::test]
+async fn u3_a_final_unsubscribe_right_before_the_end_of_a_session_deletes_the_queue() {
+    let gateway = Gateway::connected(Settings::default()).await;
+    let fixture = gateway.fixture();
+    let (mut session, queue) = (fixture.open().await, name(&fixture.queue("named")));
+    let headers = [("durable", "true"), ("auto-delete", "false"), ("x-queue-name", queue.as_str())];
+    let (key, pending) = session.start_subscribe_as("id", &fixture.topic("a"), AckMode::Client, &headers);
+    pending.await.unwrap();
+    drop(session.link().unsubscribe(Unsubscribe { key, is_final: true }));
+    session.close();
+    is_gone(&queue).await;
     gateway.stop().await;
 }
 

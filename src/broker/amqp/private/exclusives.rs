@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use lapin::types::ShortString;
@@ -29,6 +28,8 @@ struct State {
 struct Owner {
     session: SessionId,
     claims: usize,
+    /// By this session, on this connection.
+    is_made: bool,
     is_being_deleted: bool,
 }
 
@@ -38,7 +39,6 @@ struct Owner {
 pub(in crate::broker::amqp) struct Claim {
     exclusives: Arc<Exclusives>,
     queue: ShortString,
-    is_made: AtomicBool,
 }
 
 impl Exclusives {
@@ -64,10 +64,10 @@ impl Exclusives {
                 owner.claims += 1;
             }
             Entry::Vacant(entry) => {
-                entry.insert(Owner { session, claims: 1, is_being_deleted: false });
+                entry.insert(Owner { session, claims: 1, is_made: false, is_being_deleted: false });
             }
         }
-        Ok(Claim { exclusives: self.clone(), queue: queue.clone(), is_made: AtomicBool::new(false) })
+        Ok(Claim { exclusives: self.clone(), queue: queue.clone() })
     }
 
     /// The next queue to delete; [`Self::deleted`] has to follow.
@@ -104,12 +104,18 @@ impl Exclusives {
 impl Claim {
     /// RabbitMQ has declared it for this connection alone.
     pub(in crate::broker::amqp) fn made(&self) {
-        self.is_made.store(true, Ordering::Relaxed);
+        self.set_made(true);
     }
 
     /// RabbitMQ deletes the queue by itself, or has done so.
     pub(in crate::broker::amqp) fn gone(&self) {
-        self.is_made.store(false, Ordering::Relaxed);
+        self.set_made(false);
+    }
+
+    fn set_made(&self, is_made: bool) {
+        if let Some(owner) = self.exclusives.state().owners.get_mut(&self.queue) {
+            owner.is_made = is_made;
+        }
     }
 }
 
@@ -118,7 +124,7 @@ impl Drop for Claim {
         let State { owners, ended } = &mut *self.exclusives.state();
         let Some(owner) = owners.get_mut(&self.queue) else { return };
         owner.claims -= 1;
-        match (owner.claims, self.is_made.load(Ordering::Relaxed)) {
+        match (owner.claims, owner.is_made) {
             (0, false) => {
                 owners.remove(&self.queue);
             }
@@ -199,7 +205,6 @@ mod tests {
         let (exclusives, queue) = (Arc::new(Exclusives::default()), ShortString::from("q"));
         claimed(&exclusives, &queue).made();
         let again = claimed(&exclusives, &queue);
-        again.made();
         assert_eq!(exclusives.next_ended().now_or_never(), None);
         drop(again);
         assert_eq!(exclusives.next_ended().now_or_never(), Some(queue));

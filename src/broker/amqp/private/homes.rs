@@ -75,6 +75,10 @@ impl Homes {
             return Ok(found);
         }
         if others.len() + 1 >= HOMES_MAX || *channels == 0 {
+            if std::iter::once(first).chain(&*others).all(|it| it.room.is_closed()) {
+                warn!("no channel is left on any connection, for all that RabbitMQ has refused; connecting anew");
+                tasks.ended().cancel();
+            }
             return Err(full(*channels));
         }
         let home = Arc::new(Home::new(context, tasks, checks, Line::new(context, tasks, Role::Private), *channels));
@@ -178,5 +182,17 @@ mod tests {
         drop(seats);
         assert!(few.room().is_ok());
         assert_eq!(homes(0).room().unwrap_err(), full(0));
+    }
+
+    #[tokio::test]
+    async fn when_the_last_connection_is_used_up_all_begins_anew() {
+        let homes = homes(1);
+        for _ in 0..HOMES_MAX {
+            let (home, _seat) = homes.room().unwrap();
+            assert!(!homes.0.tasks.ended().is_cancelled());
+            home.fill();
+        }
+        assert_eq!(homes.room().unwrap_err(), full(1));
+        assert!(homes.0.tasks.ended().is_cancelled());
     }
 }

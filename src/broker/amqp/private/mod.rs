@@ -183,6 +183,12 @@ impl State {
         is_settled
     }
 
+    /// Of a session that has ended: all else goes with its channel.
+    fn last_command(&mut self) -> Option<Command> {
+        let is_final = |it: &Command| matches!(it, Command::Unsubscribe { is_final: true, .. });
+        std::iter::from_fn(|| self.commands.pop_front()).find(is_final)
+    }
+
     fn forget_deliveries(&mut self) {
         self.ledger = Ledger::default();
         self.unsettled.set(0);
@@ -218,7 +224,7 @@ impl Shared {
         match state.phase {
             _ if !settlements.is_empty() => Next::Settle(settlements),
             _ if !is_idle => Next::Nothing,
-            Phase::Closing => Next::Close,
+            Phase::Closing => state.last_command().map_or(Next::Close, Next::Command),
             Phase::Ended | Phase::Open => state.commands.pop_front().map_or(Next::Nothing, Next::Command),
         }
     }

@@ -236,14 +236,14 @@ impl Source {
 
     /// RabbitMQ deletes the queue with its consumer, if it was declared so.
     pub(super) fn consumed(&self, claim: Option<&Claim>) {
-        let (goes, own) = match self {
-            Self::Bound(bound) => (bound.queue.declare.options.auto_delete, None),
-            Self::Declared(queue) => (queue.declare.options.auto_delete, queue.claim.as_ref()),
-            Self::Existing(_) => (false, None),
-            Self::Replies(_) => (true, None),
+        let goes = match self {
+            Self::Bound(bound) => bound.queue.declare.options.auto_delete,
+            Self::Declared(queue) => queue.declare.options.auto_delete,
+            Self::Existing(_) => false,
+            Self::Replies(_) => true,
         };
         if goes {
-            claim.into_iter().chain(own).for_each(Claim::gone);
+            claim.iter().for_each(|it| it.gone());
         }
     }
 }
