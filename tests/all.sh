@@ -69,8 +69,11 @@ free_ports() {
 start_rabbitmq() {
     local port
     port=$(free_ports) || return
-    STOMPGATE_TEST_AMQP_URL=$(tests/rabbitmq.sh start "$work/rabbitmq" "$port") || return
+    # Its own Web STOMP is what the gateway is compared with.
+    STOMPGATE_TEST_AMQP_URL=$(STOMPGATE_RABBITMQ_PLUGINS=rabbitmq_web_stomp \
+        tests/rabbitmq.sh start "$work/rabbitmq" "$port") || return
     export STOMPGATE_TEST_AMQP_URL STOMPGATE_TEST_RABBITMQCTL=$work/rabbitmq/rabbitmqctl
+    export STOMPGATE_TEST_WEB_STOMP=ws://127.0.0.1:$((port + 7))/ws
     echo "RabbitMQ $("$STOMPGATE_TEST_RABBITMQCTL" version)"
 }
 
@@ -98,5 +101,6 @@ if [ "$scope" = all ]; then
     phase "Clients, embedded broker" from_outside memory tests/clients/run.sh || true
 fi
 phase "Clients, RabbitMQ" from_outside amqp tests/clients/run.sh || true
+phase "Beside RabbitMQ's Web STOMP" from_outside amqp tests/clients/run.sh plugin || true
 phase "Two gateways, one balancer" from_outside amqp tests/deploy/run.sh || true
 unfinished=0
