@@ -633,7 +633,6 @@ async fn no_header_costs_more_than_its_own_subscription() {
         &[("x-queue-type", "stream"), ("x-stream-offset", "offset=-1")],
         &[("x-queue-type", "stream"), ("x-stream-offset", "timestamp=18446744073709551615")],
         &[("x-queue-type", "stream"), ("x-max-age", "99999999999999999999Y")],
-        &[("x-stream-filter", "a,b"), ("x-stream-match-unfiltered", "true")],
         &[("x-max-length", "0"), ("exclusive", "true"), ("auto-delete", "false")],
     ];
     let cases = refused.iter().map(|it| (it, false)).chain(taken.iter().map(|it| (it, true)));
