@@ -95,34 +95,8 @@ impl Limit {
 impl Refusal {
     /// Whether it ends the session even if others do not.
     pub const fn ends_session(&self) -> bool {
-        match self {
-            // A client that connects twice, or uses an id twice, believes in another state of things than this session.
-            Self::AlreadyConnected | Self::SubscriptionExists(_) | Self::Broker(Fault::Amqp { .. }) => true,
-            Self::AckMalformed { .. }
-            | Self::AckUnknown { .. }
-            | Self::BadAckMode(_)
-            | Self::BadBoolean { .. }
-            | Self::BadExpiration(_)
-            | Self::BadHeartBeat(_)
-            | Self::BadPrefetch(_)
-            | Self::BadReplyTo(_)
-            | Self::Broker(_)
-            | Self::Destination(_)
-            | Self::DestinationNotFor { .. }
-            | Self::DurableUnnamed
-            | Self::Limit(_)
-            | Self::MessageIdSent
-            | Self::Missing { .. }
-            | Self::NotConnected
-            | Self::ReservedId(_)
-            | Self::ServerCommand(_)
-            | Self::SubscriptionEnded(_)
-            | Self::SubscriptionUnknown(_)
-            | Self::TransactionExists { .. }
-            | Self::TransactionUnknown { .. }
-            | Self::UnsubscribeUnnamed
-            | Self::VersionMismatch => false,
-        }
+        // A client that connects twice, or uses an id twice, believes in another state of things than this session.
+        matches!(self, Self::AlreadyConnected | Self::SubscriptionExists(_) | Self::Broker(Fault::Amqp { .. }))
     }
 
     /// The `message` header of the ERROR.
@@ -211,7 +185,7 @@ impl Refusal {
             }
             Self::NotConnected => "You must log in using CONNECT first".to_owned(),
             Self::ReservedId(command) => {
-                let prefix = if *command == Command::Unsubscribe { "" } else { "Processing error: " };
+                let prefix = if *command == Command::Unsubscribe { String::new() } else { format!("{PROCESSING}: ") };
                 format!(
                     "{prefix}{} 'id' may not start with /temp-queue/: such ids are for the answers to reply-to, which \
                      come for as long as the session lasts",

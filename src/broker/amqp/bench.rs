@@ -3,7 +3,9 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use lapin::Channel;
+use lapin::options::ExchangeDeclareOptions;
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, ExchangeKind};
 
 use super::context::Context;
 use super::line::Line;
@@ -52,4 +54,10 @@ impl Bench {
         }
         outcome
     }
+}
+
+/// Whether the exchange is there. Of what kind it is does not matter to a passive declare.
+pub(super) async fn find_exchange(channel: Channel, name: ShortString) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    channel.exchange_declare(name, ExchangeKind::Direct, options, FieldTable::default()).await
 }

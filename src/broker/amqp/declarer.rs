@@ -1,7 +1,6 @@
 //! Declares, binds and deletes queues of sessions, on channels where nothing else happens: a refusal costs its channel.
 //! Declares are tried at a [`Desk`] first, where that costs nobody else anything: any client can have them refused.
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -17,6 +16,7 @@ use super::bench::Bench;
 use super::context::{Context, no_channel};
 use super::desk::Desk;
 use super::line::Line;
+use super::one_of;
 use super::private::Claim;
 use super::queue::Declare;
 use super::shared_line::SharedLine;
@@ -119,7 +119,7 @@ impl Declarer {
     /// then, and is not held to more (D10); a consumer would cost the session its channel, and all others on it.
     pub(super) async fn declare_again(&self, queue: &Queue) -> Result<(), Fault> {
         let task = Task::Declare { name: queue.name.clone(), declare: queue.declare.clone() };
-        let answer = self.ask(hash(&queue.name), task).await;
+        let answer = self.ask(channel_of(&queue.name), task).await;
         queue.state.store(if answer.is_ok() { DECLARED } else { REFUSED }, Ordering::Relaxed);
         answer.map(drop)
     }
@@ -127,26 +127,26 @@ impl Declarer {
     /// A queue for replies, which RabbitMQ names: nobody can guess it.
     pub(super) async fn declare_unnamed(&self, arguments: FieldTable) -> Result<ShortString, Fault> {
         let task = Task::Declare { name: ShortString::default(), declare: Declare { options: EXCLUSIVE, arguments } };
-        self.ask(rand::random(), task).await
+        self.ask(rand::random_range(0..CHANNELS), task).await
     }
 
     /// Whether the queue is there, and open to this connection.
     pub(super) async fn check(&self, queue: &ShortString) -> Result<(), Fault> {
-        self.ask(hash(queue), check(queue)).await.map(drop)
+        self.ask(channel_of(queue), check(queue)).await.map(drop)
     }
 
     /// What the exchange routes by `key` also goes to the queue.
     pub(super) async fn bind(&self, queue: &ShortString, exchange: ShortString, key: ShortString) -> Result<(), Fault> {
-        self.ask(hash(queue), Task::Bind { queue: queue.clone(), exchange, key }).await.map(drop)
+        self.ask(channel_of(queue), Task::Bind { queue: queue.clone(), exchange, key }).await.map(drop)
     }
 
     /// One that is not there is deleted as well (U6).
     pub(super) async fn delete(&self, queue: &ShortString, condition: Condition) -> Result<(), Fault> {
-        self.ask(hash(queue), Task::Delete { queue: queue.clone(), condition }).await.map(drop)
+        self.ask(channel_of(queue), Task::Delete { queue: queue.clone(), condition }).await.map(drop)
     }
 
-    async fn ask(&self, hash: u64, task: Task) -> Result<ShortString, Fault> {
-        let channel = &self.channels[hash as usize % self.channels.len()];
+    async fn ask(&self, channel: usize, task: Task) -> Result<ShortString, Fault> {
+        let channel = &self.channels[channel];
         let (done, answer) = oneshot::channel();
         let asked = async {
             // Fails when the connection is lost: the task that would answer has ended.
@@ -157,8 +157,9 @@ impl Declarer {
     }
 }
 
-fn hash(queue: &ShortString) -> u64 {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(queue.as_str())
+/// What is asked of one queue never overlaps.
+fn channel_of(queue: &ShortString) -> usize {
+    one_of(CHANNELS, queue.as_str())
 }
 
 async fn run(mut work: mpsc::Receiver<Work>, mut desk: Desk, mut bench: Bench, ended: CancellationToken) {

@@ -4,16 +4,15 @@ use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use lapin::ExchangeKind;
-use lapin::options::ExchangeDeclareOptions;
-use lapin::types::FieldTable;
 use tokio::time::Instant;
 
+use super::bench::find_exchange;
 use super::connection::{ConnectError, Role};
 use super::context::Context;
 use super::feeds::Feeds;
 use super::ids::Ids;
 use super::line::Line;
+use super::one_of;
 use super::private::{self, Homes};
 use super::publishing::{self, Publisher};
 use super::shared_line::SharedLine;
@@ -28,8 +27,10 @@ pub(super) struct Generation {
     pub(super) parts: private::Parts,
     pub(super) tasks: Tasks,
     publishers: Vec<Publisher>,
-    /// For publishing and for feeds; the private ones are in `parts`.
-    lines: [Line; 2],
+    /// The private lines are in `parts`.
+    feeds_line: Line,
+    publish_line: SharedLine,
+    checks: SharedLine,
     links: Mutex<Links>,
 }
 
@@ -61,20 +62,20 @@ impl Generation {
         let checks = SharedLine::new(&Line::new(context, tasks, Role::Checks), pause);
         let homes = Homes::open(context, tasks, &checks).await?;
         check_topic_exchange(context, &homes.first().line).await?;
-        let (publish, feeds) = (Line::new(context, tasks, Role::Publish), Line::new(context, tasks, Role::Feeds));
+        let publish_line = SharedLine::new(&Line::new(context, tasks, Role::Publish), pause);
+        let feeds_line = Line::new(context, tasks, Role::Feeds);
         let ids = Arc::new(Ids::new());
-        let publishers =
-            publishing::start(context, tasks, &SharedLine::new(&publish, pause), &checks, &homes.first().declarer);
-        let started = Feeds::start(context, tasks, &feeds, &checks, &ids);
+        let publishers = publishing::start(context, tasks, &publish_line, &checks, &homes.first().declarer);
+        let feeds = Feeds::start(context, tasks, &feeds_line, &checks, &ids);
         let parts = private::Parts { context: context.clone(), homes, ids };
         let links = Mutex::new(Links { outboxes: Some(HashMap::new()), unused_since: Instant::now() });
-        Ok(Self { feeds: started, parts, tasks: tasks.clone(), publishers, lines: [publish, feeds], links })
+        Ok(Self { feeds, parts, tasks: tasks.clone(), publishers, feeds_line, publish_line, checks, links })
     }
 
     /// Connects what would be connected later, so that the first who needs it does not have to wait. Should it fail, they
     /// try again.
     pub(super) fn warm_up(&self) {
-        for line in self.lines.clone() {
+        for line in [self.feeds_line.clone(), self.publish_line.now()] {
             self.tasks.spawn(async move { drop(line.open().await) });
         }
     }
@@ -105,9 +106,7 @@ impl Generation {
 
     /// A session's publisher; always the same one, so that its publishes keep their order.
     pub(super) fn publisher(&self, session: SessionId) -> &Publisher {
-        use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(session);
-        &self.publishers[hash as usize % self.publishers.len()]
+        &self.publishers[one_of(self.publishers.len(), session)]
     }
 
     /// Ends all tasks, tells all links, and closes what is left of the connections.
@@ -117,7 +116,7 @@ impl Generation {
         for outbox in outboxes.into_iter().flatten().map(|(_, outbox)| outbox) {
             outbox.push_event(Item::LinkLost);
         }
-        for line in &self.lines {
+        for line in [self.feeds_line.clone(), self.publish_line.now(), self.checks.now()] {
             line.close().await;
         }
         self.parts.homes.close().await;
@@ -131,9 +130,6 @@ impl Generation {
 /// Publishing to an exchange that does not exist would close the publishing channels, over and over.
 async fn check_topic_exchange(context: &Context, line: &Line) -> Result<(), Fault> {
     let channel = line.channel().await?;
-    let options =
-        ExchangeDeclareOptions { passive: true, durable: true, auto_delete: false, internal: false, nowait: false };
-    let exchange = context.topic_exchange.clone();
-    context.answer(channel.exchange_declare(exchange, ExchangeKind::Topic, options, FieldTable::default())).await?;
+    context.answer(find_exchange(channel.clone(), context.topic_exchange.clone())).await?;
     context.answer(channel.close(200, "OK".into())).await
 }

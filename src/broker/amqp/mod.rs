@@ -42,6 +42,7 @@ mod tasks;
 mod tls;
 mod url;
 
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
 use super::LinkRequest;
@@ -56,6 +57,11 @@ pub use metrics::Metrics;
 pub use settings::{Identity, Name, NameError, Settings};
 pub use tls::{Tls, TlsFault, TlsFiles};
 pub use url::{Url, UrlError};
+
+/// Which one of several serves this value: always the same one.
+fn one_of(several: usize, value: impl Hash) -> usize {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(value) as usize % several
+}
 
 /// A handle of the RabbitMQ back end.
 #[derive(Clone, Debug)]

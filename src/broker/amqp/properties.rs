@@ -18,8 +18,8 @@ const PROPERTY_BYTES_MAX: usize = 30 * 1024;
 /// What RabbitMQ takes as an expiration, in milliseconds.
 const EXPIRATION_MAX: u64 = u32::MAX as u64;
 
-/// Where RabbitMQ itself answers, on the channel of the request: not for channels that sessions share.
-const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+/// Where RabbitMQ itself answers, on the channel of the request, which with the gateway many share and none consumes.
+pub(super) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 pub(super) fn to_amqp(headers: &Headers, account: &Account) -> Result<BasicProperties, Fault> {
     // Each entry of the table costs a few bytes more than its text.
@@ -108,7 +108,7 @@ pub(super) fn short(what: &str, text: &str) -> Result<ShortString, Fault> {
         .map_err(|_| refused(format!("{what} is {} bytes long; RabbitMQ takes at most 255", text.len())))
 }
 
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Fault> {
+pub(super) fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Fault> {
     value.trim().parse().map_err(|_| refused(format!("{name} must be a whole number in its range, not '{value}'")))
 }
 

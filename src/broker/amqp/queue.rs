@@ -5,7 +5,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use md5::{Digest, Md5};
 
-use super::properties::short;
+use super::properties::{number, short};
 use crate::ident::{Base64Url, SubscriptionId};
 use crate::session::Fault;
 use crate::stomp::Headers;
@@ -185,11 +185,6 @@ fn boolean(headers: &Headers, name: &str) -> Result<Option<bool>, Fault> {
         Some("false" | "False") => Ok(Some(false)),
         Some(other) => Err(Fault::Refused(format!("{name} must be 'true' or 'false', not '{other}'"))),
     }
-}
-
-fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, Fault> {
-    let fault = |_| Fault::Refused(format!("{name} must be a whole number in its range, not '{value}'"));
-    value.trim().parse().map_err(fault)
 }
 
 fn subscription_queue(bytes: [u8; 16]) -> ShortString {

@@ -27,7 +27,12 @@ impl SharedLine {
         Self { current: Arc::new(Mutex::new(line.clone())), pause }
     }
 
-    /// The line of now. It is another one, after a pause, when the last was lost; when RabbitMQ is gone altogether the
+    /// The line of now, whether it is lost or not.
+    pub(super) fn now(&self) -> Line {
+        self.lock().clone()
+    }
+
+    /// A line that can be used. It is another one, after a pause, when the last was lost; when RabbitMQ is gone altogether the
     /// generation ends meanwhile.
     pub(super) async fn current(&self) -> Line {
         if self.lock().is_lost() {

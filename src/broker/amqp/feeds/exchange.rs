@@ -4,7 +4,7 @@
 //! nothing stays behind.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
@@ -15,8 +15,10 @@ use tokio::sync::OnceCell;
 
 use super::Parts;
 use super::queue::{Audience, Queue};
+use crate::broker::amqp::bench::find_exchange;
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::desk::Desk;
+use crate::broker::amqp::one_of;
 use crate::delivery::Table;
 use crate::destination::Pattern;
 use crate::session::Fault;
@@ -97,8 +99,8 @@ impl Exchange {
             if let Some(kind) = known_kind(context, self.name.as_str()) {
                 return Ok(kind);
             }
-            desk.work(|it| declare(it, self.name.clone(), true)).await?;
-            match desk.work(|it| declare(it, self.name.clone(), false)).await {
+            desk.work(|it| find_exchange(it, self.name.clone())).await?;
+            match desk.work(|it| declare_as_headers(it, self.name.clone())).await {
                 Err(fault @ (Fault::TimedOut(_) | Fault::Unavailable)) => Err(fault),
                 Err(fault) if fault.to_string().ends_with("received 'headers' but current is 'topic'") => {
                     Ok(Kind::Topic)
@@ -111,7 +113,7 @@ impl Exchange {
     }
 
     pub(super) fn shard(&self, pattern: &Pattern) -> &Shard {
-        &self.shards[hash(pattern) % self.shards.len()]
+        &self.shards[one_of(self.shards.len(), pattern)]
     }
 }
 
@@ -139,7 +141,7 @@ impl Route {
 
     /// One of so many. It does not depend on the shard.
     pub(super) fn lane(&self, lanes: usize) -> usize {
-        hash((self.exchange.name.as_str(), &self.pattern)) % lanes
+        one_of(lanes, (self.exchange.name.as_str(), &self.pattern))
     }
 }
 
@@ -171,13 +173,10 @@ fn known_kind(context: &Context, name: &str) -> Option<Kind> {
 }
 
 /// As something that hardly anybody declares, and that would not outlive its first binding.
-async fn declare(channel: Channel, name: ShortString, passive: bool) -> lapin::Result<()> {
-    let options = ExchangeDeclareOptions { passive, durable: false, auto_delete: true, internal: false, nowait: false };
+async fn declare_as_headers(channel: Channel, name: ShortString) -> lapin::Result<()> {
+    let options =
+        ExchangeDeclareOptions { passive: false, durable: false, auto_delete: true, internal: false, nowait: false };
     channel.exchange_declare(name, ExchangeKind::Headers, options, FieldTable::default()).await
-}
-
-fn hash(value: impl Hash) -> usize {
-    BuildHasherDefault::<DefaultHasher>::default().hash_one(value) as usize
 }
 
 #[cfg(test)]

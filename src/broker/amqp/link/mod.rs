@@ -23,6 +23,8 @@ use crate::stomp::Headers;
 /// those that are the session's alone.
 const QUEUES_MAX: usize = 1_024;
 
+const NOT_A_DESTINATION: Fault = Fault::Unsupported("a temp-queue is only for reply-to");
+
 /// Dropping it ends its subscriptions and requeues what is unsettled.
 #[derive(Debug)]
 pub struct Link {
@@ -37,7 +39,7 @@ pub struct Link {
 
 impl Link {
     pub(super) fn open(generation: Arc<Generation>, request: LinkRequest) -> Result<Self, Fault> {
-        // With the one account that all share, the session's credentials say nothing to RabbitMQ.
+        // The generation is of the account that they chose, or of the one that all share.
         let LinkRequest { session, outbox, credentials: _ } = request;
         generation.register(session, outbox.clone())?;
         let (topics, queues, replies) = (HashMap::new(), HashMap::new(), HashMap::new());

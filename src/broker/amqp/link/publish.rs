@@ -2,7 +2,7 @@
 
 use lapin::types::ShortString;
 
-use super::Link;
+use super::{Link, NOT_A_DESTINATION};
 use crate::broker::amqp::properties::{short, to_amqp};
 use crate::broker::amqp::publishing::{Content, Routed};
 use crate::destination::Destination;
@@ -11,8 +11,6 @@ use crate::session::{Fault, Publish};
 /// Words of a routing key. What RabbitMQ tries for it grows with their number to the power of the `#` in a pattern: with
 /// 120 words and a hundred patterns of two `#` one publish takes 0.8 s, on a channel that is for many sessions.
 const WORDS_MAX: usize = 32;
-
-const NOT_SENT_TO: Fault = Fault::Unsupported("a temp-queue is only for reply-to");
 
 impl Link {
     pub(super) fn content(&mut self, publish: Publish) -> Content {
@@ -39,7 +37,7 @@ impl Link {
                 let queue = self.queue(&name, &headers)?;
                 (ShortString::default(), queue.name.clone(), Some(queue))
             }
-            Destination::TempQueue(_) => return Err(NOT_SENT_TO),
+            Destination::TempQueue(_) => return Err(NOT_A_DESTINATION),
             Destination::Topic(topic) => {
                 check_words(&topic)?;
                 (context.topic_exchange.clone(), short("a topic", &topic)?, None)

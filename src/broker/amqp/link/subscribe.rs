@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use lapin::types::ShortString;
 
-use super::Link;
+use super::{Link, NOT_A_DESTINATION};
 use crate::broker::Pending;
 use crate::broker::amqp::declarer::Queue;
 use crate::broker::amqp::private::{Bound, Consume, Source};
-use crate::broker::amqp::properties::short;
+use crate::broker::amqp::properties::{DIRECT_REPLY_TO, short};
 use crate::broker::amqp::queue::{self, Declare, Kind};
 use crate::delivery::Subscriber;
 use crate::destination::{Destination, Pattern};
@@ -18,9 +18,6 @@ use crate::session::{AckMode, Fault, Subscribe};
 /// `#` in one pattern. RabbitMQ tries all places of all of them, word by word, whenever it routes: with 4 and a topic of
 /// 60 words one publish takes 2 s, with 5 more than 10 s, and the channel that publishes is for many sessions.
 const HASHES_MAX: usize = 2;
-
-/// RabbitMQ delivers what is sent there to the channel that asked, which with the gateway never consumes.
-const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 impl Link {
     pub(super) fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<Pending, Fault> {
@@ -38,7 +35,7 @@ impl Link {
                 queue_name(name)?;
                 Source::Declared(self.queue_for(Kind::Consumed, name, &subscribe.headers)?)
             }
-            Destination::TempQueue(_) => return Err(Fault::Unsupported("a temp-queue is only for reply-to")),
+            Destination::TempQueue(_) => return Err(NOT_A_DESTINATION),
             Destination::Topic(key) => {
                 let exchange = self.generation.context().topic_exchange.clone();
                 if is_shared(&subscribe) {

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lapin::options::ExchangeDeclareOptions;
-use lapin::types::{FieldTable, ShortString};
-use lapin::{Channel, ExchangeKind};
+use lapin::types::ShortString;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::broker::amqp::bench::find_exchange;
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::desk::Desk;
 use crate::broker::amqp::shared_line::SharedLine;
@@ -93,19 +92,13 @@ async fn run(mut desk: Desk, known: Arc<Known>, mut checks: mpsc::Receiver<Check
     while let Some(Check { exchange, done }) = checks.recv().await {
         // Somebody else may have asked just before.
         let is_known = known.renew(&exchange, Instant::now());
-        let outcome = if is_known { Ok(()) } else { desk.work(|it| declare_passively(it, exchange.clone())).await };
+        let outcome = if is_known { Ok(()) } else { desk.work(|it| find_exchange(it, exchange.clone())).await };
         if outcome.is_ok() {
             known.insert(exchange, Instant::now());
         }
         // Nobody listens when the generation has ended meanwhile.
         drop(done.send(outcome));
     }
-}
-
-async fn declare_passively(channel: Channel, exchange: ShortString) -> lapin::Result<()> {
-    let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
-    // Of what kind it is does not matter to a passive declare.
-    channel.exchange_declare(exchange, ExchangeKind::Direct, options, FieldTable::default()).await
 }
 
 #[cfg(test)]
