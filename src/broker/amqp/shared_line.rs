@@ -32,8 +32,8 @@ impl SharedLine {
         self.lock().clone()
     }
 
-    /// A line that can be used. It is another one, after a pause, when the last was lost; when RabbitMQ is gone altogether the
-    /// generation ends meanwhile.
+    /// A line that can be used. It is another one, after a pause, when the last was lost; when RabbitMQ is gone
+    /// altogether the generation ends meanwhile.
     pub(super) async fn current(&self) -> Line {
         if self.lock().is_lost() {
             sleep(self.pause).await;
