@@ -84,7 +84,7 @@ impl World {
         match detail {
             0..4 => self.input(Input::Drain),
             4 => self.input(Input::Gone),
-            5 => self.input(Input::LinkLost),
+            5 => self.input(Input::LinkLost(Fault::Unavailable)),
             6 => self.input(Input::Overflowed),
             _ => {
                 if let Some(key) = self.subscriptions.get(usize::from(detail) % 8) {

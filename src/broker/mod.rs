@@ -51,6 +51,15 @@ pub enum Broker {
     Memory(memory::Broker),
 }
 
+/// What becomes of sessions while the broker is away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outage {
+    /// They stay. What they send is held, within bounds; what they subscribe to comes back by itself.
+    Hold,
+    /// They end with an ERROR, and nobody is let in, as Spring's relay has it.
+    Reject,
+}
+
 /// What a back end needs to know of a session.
 #[derive(Debug)]
 pub struct LinkRequest {
@@ -102,6 +111,14 @@ impl Link {
         match self {
             Self::Amqp(link) => link.settle(tokens, verdict),
             Self::Memory(link) => link.settle(tokens, verdict),
+        }
+    }
+
+    /// Why it was lost, once it said so.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Amqp(link) => link.fault(),
+            Self::Memory(_) => Fault::Unavailable,
         }
     }
 

@@ -9,7 +9,7 @@ use super::kind::{
 use super::reader::Reader;
 use super::{Broker, Settings};
 use crate::auth::{Authenticator, Rule, Rules, User};
-use crate::broker::{amqp, memory};
+use crate::broker::{Outage, amqp, memory};
 use crate::session::AckScope;
 use crate::stomp::HeartBeat;
 use crate::telemetry::{Filter, Format};
@@ -32,6 +32,8 @@ enum BrokerKind {
 
 const IDENTITIES: &[(&str, amqp::Identity)] =
     &[("gateway", amqp::Identity::Gateway), ("client", amqp::Identity::Client)];
+
+const OUTAGES: &[(&str, Outage)] = &[("hold", Outage::Hold), ("reject", Outage::Reject)];
 
 /// What a WebSocket message may hold beside the largest frame: line ends between frames, for example.
 const MESSAGE_BYTES_BESIDE_FRAME: usize = 4_096;
@@ -183,6 +185,8 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
     let feed_bytes = u32::try_from(GIB).expect("a GiB is less than four");
     let amqp = amqp::Settings {
         urls: reader.key("broker.amqp.url", urls(), default.urls),
+        outage: reader.key("broker.outage", choice(OUTAGES), default.outage),
+        hold_time: reader.time("broker.hold_time", default.hold_time),
         identity: reader.key("broker.amqp.identity", choice(IDENTITIES), default.identity),
         account_idle_time: reader.time("broker.amqp.account_idle_time", default.account_idle_time),
         account_check_interval: reader.time("broker.amqp.account_check_interval", default.account_check_interval),

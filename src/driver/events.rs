@@ -157,7 +157,7 @@ impl Driver {
         while let Some(item) = self.outbox.pop() {
             self.handle(match item {
                 Item::Delivery(delivery) => Input::Deliver(delivery),
-                Item::LinkLost => Input::LinkLost,
+                Item::LinkLost => Input::LinkLost(self.link.as_ref().map_or(Fault::Unavailable, Link::fault)),
                 Item::Overflowed => Input::Overflowed,
                 Item::SubscriptionEnded(key) => Input::SubscriptionEnded { key },
             });

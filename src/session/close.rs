@@ -105,6 +105,14 @@ pub const LABELS: &[&str] = &[
 const SLOW: &str = "Failed to send message within the configured send limit";
 
 impl CloseReason {
+    /// The broker is away, or does not let this client in any more.
+    pub(super) fn link_lost(fault: Fault) -> Self {
+        match fault {
+            Fault::Unavailable => Self::BrokerLost,
+            fault => Self::Refused(Refusal::Broker(fault)),
+        }
+    }
+
     /// The table of `docs/PROTOCOL.md`, Closing. After an ERROR the code is 1002, as with Spring.
     pub fn closing(&self) -> Closing {
         let row = |code, reason, label, level| Closing { code, reason, error: None, label, level };

@@ -22,7 +22,7 @@ pub enum Input {
     /// The transport ended, by the client's will or by a fault.
     Gone,
     /// The link to the broker is lost, and with it what was subscribed and not settled.
-    LinkLost,
+    LinkLost(Fault),
     /// What was received is no frame; `receipt` is what its receipt header said.
     Malformed {
         error: DecodeError,

@@ -71,7 +71,7 @@ impl Session {
             Input::Drain => self.drain(),
             Input::Frame(frame) => self.frame(frame),
             Input::Gone => self.close(CloseReason::Gone, None),
-            Input::LinkLost => self.close(CloseReason::BrokerLost, None),
+            Input::LinkLost(fault) => self.close(CloseReason::link_lost(fault), None),
             Input::Malformed { error, receipt } => self.close(CloseReason::Malformed(error), receipt.as_deref()),
             Input::Overflowed => self.close(CloseReason::SlowConsumer, None),
             Input::SubscriptionEnded { key } => {
