@@ -159,8 +159,11 @@ fn broker(reader: &mut Reader) -> Broker {
     let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp)];
     let kind = choice(words).worded("`memory` or `amqp` (`stomp` does not exist yet)");
     let kind = reader.key("broker.kind", kind, BrokerKind::Memory);
+    let default = amqp::Settings::default();
+    let outage = reader.key("broker.outage", choice(OUTAGES), default.outage);
+    let hold_time = reader.time("broker.hold_time", default.hold_time);
     // Both sections are read, so that what is wrong in the other one is found before the day it is used.
-    let (memory, amqp) = (memory(reader), amqp(reader));
+    let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ..amqp(reader) });
     match kind {
         BrokerKind::Amqp => Broker::Amqp(amqp),
         BrokerKind::Memory => Broker::Memory(memory),
@@ -185,8 +188,6 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
     let feed_bytes = u32::try_from(GIB).expect("a GiB is less than four");
     let amqp = amqp::Settings {
         urls: reader.key("broker.amqp.url", urls(), default.urls),
-        outage: reader.key("broker.outage", choice(OUTAGES), default.outage),
-        hold_time: reader.time("broker.hold_time", default.hold_time),
         identity: reader.key("broker.amqp.identity", choice(IDENTITIES), default.identity),
         account_idle_time: reader.time("broker.amqp.account_idle_time", default.account_idle_time),
         account_check_interval: reader.time("broker.amqp.account_check_interval", default.account_check_interval),
@@ -216,6 +217,7 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
             default.publish_queue_bytes_max,
         ),
         message_bytes_max: reader.size("broker.amqp.message_bytes_max", 512 * MIB, default.message_bytes_max),
+        ..default
     };
     reader.rule(
         &["broker.amqp.reconnect_delay_min", "broker.amqp.reconnect_delay_max"],
