@@ -46,14 +46,21 @@ impl Relay {
         Arc::new(Self { context: context.clone(), epochs, feeds, publishers, tasks, links: Mutex::new(links) })
     }
 
-    /// Whether a session can begin now.
-    pub(super) fn is_open(&self) -> bool {
-        self.context.settings.outage == Outage::Hold || self.epochs.now().is_some()
+    /// Whether a session that has begun in this generation may go on.
+    pub(super) fn check(&self, begun_in: u64) -> Result<(), Fault> {
+        let is_lost = self.context.settings.outage == Outage::Reject && self.generation() != begun_in;
+        if is_lost { Err(Fault::Unavailable) } else { Ok(()) }
     }
 
-    /// From now on the outbox is told when its link is lost.
-    pub(super) fn register(&self, session: SessionId, outbox: Arc<Outbox>) -> Result<(), Fault> {
-        if !self.is_open() {
+    /// The number of the one of now; zero if there is none.
+    fn generation(&self) -> u64 {
+        self.epochs.now().map_or(0, |it| it.number)
+    }
+
+    /// From now on the outbox is told when its link is lost. Returns the generation in which that began.
+    pub(super) fn register(&self, session: SessionId, outbox: Arc<Outbox>) -> Result<u64, Fault> {
+        let begun_in = self.generation();
+        if begun_in == 0 && self.context.settings.outage == Outage::Reject {
             return Err(Fault::Unavailable);
         }
         let mut links = self.links();
@@ -61,7 +68,10 @@ impl Relay {
             return Err(fault.clone());
         }
         links.outboxes.insert(session, outbox);
-        Ok(())
+        drop(links);
+        // It may have ended since, before there was somebody to tell.
+        self.check(begun_in).inspect_err(|_| self.unregister(session))?;
+        Ok(begun_in)
     }
 
     pub(super) fn unregister(&self, session: SessionId) {

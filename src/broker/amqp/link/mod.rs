@@ -30,6 +30,8 @@ const NOT_A_DESTINATION: Fault = Fault::Unsupported("a temp-queue is only for re
 #[derive(Debug)]
 pub struct Link {
     relay: Arc<Relay>,
+    /// The generation of the time when it was opened.
+    begun_in: u64,
     session: SessionId,
     outbox: Arc<Outbox>,
     topics: HashMap<SubscriptionKey, Subscription>,
@@ -42,20 +44,21 @@ impl Link {
     pub(super) fn open(relay: Arc<Relay>, request: LinkRequest) -> Result<Self, Fault> {
         // The relay is that of the account that they chose, or of the one that all share.
         let LinkRequest { session, outbox, credentials: _ } = request;
-        relay.register(session, outbox.clone())?;
+        let begun_in = relay.register(session, outbox.clone())?;
         let (topics, queues, replies) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Ok(Self { relay, session, outbox, topics, queues, replies, private: None })
+        Ok(Self { relay, begun_in, session, outbox, topics, queues, replies, private: None })
     }
 
     /// What can't be published waits for its turn as well, so that the answers keep the order of the calls.
     pub fn publish(&mut self, publish: Publish) -> Pending {
         let size = publish.size();
-        let content = self.content(publish);
+        let content = self.relay.check(self.begun_in).and_then(|()| self.content(publish));
         self.relay.publisher(self.session).publish(self.session, content, size)
     }
 
     pub fn subscribe(&mut self, subscribe: Subscribe) -> Pending {
-        self.try_subscribe(subscribe).unwrap_or_else(|fault| Pending::ready(Err(fault)))
+        let checked = self.relay.check(self.begun_in);
+        checked.and_then(|()| self.try_subscribe(subscribe)).unwrap_or_else(|fault| Pending::ready(Err(fault)))
     }
 
     pub fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Pending {
