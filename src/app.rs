@@ -114,7 +114,7 @@ impl App {
 
     /// Drains and stops, and says in the log what became of the sessions.
     pub async fn shut_down(&self) -> Drained {
-        let drained = self.lifecycle.shut_down(self.settings.drain_deadline).await;
+        let drained = self.lifecycle.shut_down(self.settings).await;
         match drained {
             Drained::All => tracing::info!("every session has ended in time"),
             Drained::Left(tasks) => tracing::warn!(tasks, "cut off at the deadline (drain.deadline)"),

@@ -4,9 +4,11 @@ mod readiness;
 mod signals;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,10 +18,12 @@ pub use signals::{Signal, Signals};
 /// The life of this process. Cloning it clones a handle.
 ///
 /// ```text
-/// running ──drain()──▶ draining: not ready, nothing new, sessions end at their own pace ──stop()──▶ stopping: now
+/// running ──announce()──▶ not ready any more, else as before
+///         ──drain()──▶ draining: nothing new, sessions end at their own pace ──stop()──▶ stopping: now
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
+    is_announced: Arc<AtomicBool>,
     draining: CancellationToken,
     stopping: CancellationToken,
     /// What a drain waits for.
@@ -31,6 +35,8 @@ pub struct Lifecycle {
 /// How much time the end may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Settings {
+    /// Between not being ready any more and the beginning of the drain: so that a balancer sees the one before the other.
+    pub drain_delay: Duration,
     /// Over how long the sessions are told to go: so they don't all come back to another gateway at once.
     pub drain_period: Duration,
     /// How long all of them may take.
@@ -50,7 +56,11 @@ const STOP_WAIT: Duration = Duration::from_secs(1);
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { drain_period: Duration::from_secs(2), drain_deadline: Duration::from_secs(10) }
+        Self {
+            drain_delay: Duration::ZERO,
+            drain_period: Duration::from_secs(2),
+            drain_deadline: Duration::from_secs(10),
+        }
     }
 }
 
@@ -81,20 +91,33 @@ impl Lifecycle {
         &self.stopping
     }
 
+    /// Whether the process is about to drain, or does.
+    pub fn is_announced(&self) -> bool {
+        self.is_announced.load(Ordering::Relaxed)
+    }
+
+    /// From now on nobody should send clients here.
+    pub fn announce(&self) {
+        self.is_announced.store(true, Ordering::Relaxed);
+    }
+
     pub fn drain(&self) {
+        self.announce();
         self.draining.cancel();
     }
 
     pub fn stop(&self) {
-        self.draining.cancel();
+        self.drain();
         self.stopping.cancel();
     }
 
-    /// Drains, at the deadline stops what is left, and at the end what runs in the background.
-    pub async fn shut_down(&self, deadline: Duration) -> Drained {
+    /// Announces the drain, drains, at the deadline stops what is left, and at the end what runs in the background.
+    pub async fn shut_down(&self, settings: Settings) -> Drained {
+        self.announce();
+        sleep(settings.drain_delay).await;
         self.drain();
         self.tracker.close();
-        let drained = match timeout(deadline, self.tracker.wait()).await {
+        let drained = match timeout(settings.drain_deadline, self.tracker.wait()).await {
             Ok(()) => Drained::All,
             Err(_) => Drained::Left(self.tracker.len()),
         };
@@ -125,12 +148,10 @@ mod tests {
 
     use super::*;
 
-    const DEADLINE: Duration = Duration::from_secs(10);
-
     /// Seconds that a shut-down took, and how it ended.
     async fn shut_down(lifecycle: &Lifecycle) -> (u64, Drained) {
         let begin = Instant::now();
-        let drained = lifecycle.shut_down(DEADLINE).await;
+        let drained = lifecycle.shut_down(Settings::default()).await;
         (begin.elapsed().as_secs(), drained)
     }
 
@@ -179,6 +200,22 @@ mod tests {
         });
         assert_eq!(shut_down(&lifecycle).await, (2, Drained::All));
         assert_eq!(ended_at.await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_with_a_delay_is_announced_before_it_begins() {
+        let lifecycle = Lifecycle::default();
+        spawn_slow(&lifecycle, Duration::from_secs(2));
+        let settings = Settings { drain_delay: Duration::from_secs(5), ..Settings::default() };
+        let begin = Instant::now();
+        let drained = tokio::spawn({
+            let lifecycle = lifecycle.clone();
+            async move { lifecycle.shut_down(settings).await }
+        });
+        assert!(timeout(Duration::from_secs(4), lifecycle.draining().cancelled()).await.is_err());
+        assert!(lifecycle.is_announced());
+        assert_eq!(drained.await.unwrap(), Drained::All);
+        assert_eq!(begin.elapsed().as_secs(), 7);
     }
 
     #[test]
