@@ -27,8 +27,8 @@ use crate::stomp::{self, Decoder};
 use crate::transport::{Closing, Transport};
 pub use metrics::Metrics;
 
-/// What all sessions share.
-#[derive(Debug)]
+/// What all sessions share. Cloned when what an operator decides changes: a session keeps what it began with.
+#[derive(Clone, Debug)]
 pub struct Context {
     pub authenticator: Authenticator,
     pub broker: Broker,

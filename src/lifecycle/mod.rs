@@ -1,19 +1,22 @@
 //! From start to stop: tracked tasks, readiness, signals, drain. Does not know what the tasks do.
 
+mod current;
+mod guard;
 mod readiness;
 mod signals;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use current::Current;
 pub use readiness::{Latch, Readiness};
-pub use signals::{Signal, Signals};
+pub use signals::{Asked, Signal, Signals};
 
 /// The life of this process. Cloning it clones a handle.
 ///
@@ -26,6 +29,8 @@ pub struct Lifecycle {
     is_announced: Arc<AtomicBool>,
     draining: CancellationToken,
     stopping: CancellationToken,
+    failed: CancellationToken,
+    panics: Arc<AtomicU64>,
     /// What a drain waits for.
     tracker: TaskTracker,
     /// What the others need until the last of them has ended.
@@ -70,7 +75,7 @@ impl Lifecycle {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tracker.spawn(task);
+        self.tracker.spawn(self.guarded(task));
     }
 
     /// Runs a task that other tasks rely on while they drain, such as a broker's; it ends when the process stops.
@@ -78,7 +83,39 @@ impl Lifecycle {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.background.spawn(task);
+        self.background.spawn(self.guarded(task));
+    }
+
+    /// The same task, made to fail the process when it panics: nothing could take its place.
+    pub fn vital<F>(&self, task: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let (panics, failed) = (Arc::clone(&self.panics), self.failed.clone());
+        guard::guarded(task, move || {
+            panics.fetch_add(1, Ordering::Relaxed);
+            failed.cancel();
+        })
+    }
+
+    fn guarded<F>(&self, task: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let panics = Arc::clone(&self.panics);
+        guard::guarded(task, move || {
+            panics.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Cancelled when a task has panicked without which the process is of no use: it should drain and end.
+    pub fn failed(&self) -> &CancellationToken {
+        &self.failed
+    }
+
+    /// How many tasks have panicked.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     /// Cancelled when the process begins to drain.
@@ -216,6 +253,25 @@ mod tests {
         assert!(lifecycle.is_announced());
         assert_eq!(drained.await.unwrap(), Drained::All);
         assert_eq!(begin.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_ends_alone_and_is_counted() {
+        let lifecycle = Lifecycle::default();
+        spawn_slow(&lifecycle, Duration::from_secs(2));
+        lifecycle.spawn(async { panic!("on purpose") });
+        lifecycle.spawn_background(async { panic!("on purpose") });
+        assert_eq!(shut_down(&lifecycle).await, (2, Drained::All));
+        assert_eq!((lifecycle.panics(), lifecycle.failed().is_cancelled()), (2, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vital_task_that_panics_fails_the_process() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.spawn(lifecycle.vital(std::future::ready(())));
+        lifecycle.spawn(lifecycle.vital(async { panic!("on purpose") }));
+        lifecycle.failed().cancelled().await;
+        assert_eq!(lifecycle.panics(), 1);
     }
 
     #[test]

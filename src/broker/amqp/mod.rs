@@ -82,13 +82,13 @@ impl Broker {
         Self(match settings.identity {
             Identity::Client => {
                 let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone()));
-                lifecycle.spawn_background(probe::run(accounts.clone(), latch));
+                lifecycle.spawn_background(lifecycle.vital(probe::run(accounts.clone(), latch)));
                 Identified::Clients(accounts)
             }
             Identity::Gateway => {
                 let current = Arc::new(Current::default());
                 let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
-                lifecycle.spawn_background(supervisor::run(context, current.clone(), latch));
+                lifecycle.spawn_background(lifecycle.vital(supervisor::run(context, current.clone(), latch)));
                 Identified::Gateway(current)
             }
         })
