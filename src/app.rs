@@ -7,7 +7,7 @@ use std::sync::Arc;
 use prometheus::IntCounterVec;
 
 use crate::broker::{Broker, amqp, memory};
-use crate::config::{self, InForce, Reloaded, Settings};
+use crate::config::{self, Fault, InForce, Reloaded, Settings};
 use crate::lifecycle::{Asked, Current, Drained, Lifecycle, Readiness, Signal, Signals};
 use crate::{admin, delivery, driver, http, lifecycle, registry, telemetry};
 
@@ -126,7 +126,10 @@ fn reload(app: &App, in_force: &mut InForce, log: &telemetry::Log) {
             RELOADED
         }
         Err(faults) => {
-            tracing::error!(%faults, "nothing is reloaded, as the configuration has faults");
+            for Fault { origin, key, problem } in &faults.0 {
+                tracing::error!(origin, key, problem, "a fault of the configuration");
+            }
+            tracing::error!(faults = faults.0.len(), "nothing is reloaded, as the configuration has faults");
             REFUSED
         }
     };

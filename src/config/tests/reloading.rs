@@ -21,7 +21,9 @@ fn has_user(settings: &Settings, login: &str, passcode: &str) -> bool {
 fn what_is_marked_changes_and_everything_else_is_named_and_stays() {
     let file = Scratch::new("http.backlog = 7\nlog.filter = 'warn'");
     let mut it = in_force(&file, [("STOMPGATE__SESSION__PREFETCH_DEFAULT", "5")]);
-    file.write("http = { backlog = 8, allowed_origins = ['*'] }\nsession = { prefetch_default = 6, subscriptions_max = 9 }");
+    file.write(
+        "http = { backlog = 8, allowed_origins = ['*'] }\nsession = { prefetch_default = 6, subscriptions_max = 9 }",
+    );
     let reloaded = it.reload().unwrap();
     let changed = "http.allowed_origins session.subscriptions_max log.filter";
     assert_eq!(keys(&reloaded), (changed.to_owned(), "http.backlog".to_owned()));
