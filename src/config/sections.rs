@@ -298,6 +298,7 @@ fn admin(reader: &mut Reader) -> admin::Settings {
 fn drain(reader: &mut Reader) -> lifecycle::Settings {
     let default = lifecycle::Settings::default();
     let drain = lifecycle::Settings {
+        drain_delay: reader.key("drain.delay", duration(Duration::ZERO..=HOUR), default.drain_delay),
         drain_period: reader.key("drain.period", duration(Duration::ZERO..=HOUR), default.drain_period),
         drain_deadline: reader.key("drain.deadline", duration(Duration::ZERO..=HOUR), default.drain_deadline),
     };

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::*;
 
+mod reloading;
+
 /// A file of the test's own, removed when it is dropped.
 struct Scratch(PathBuf);
 
@@ -17,6 +19,10 @@ impl Scratch {
         let path = std::env::temp_dir().join(name);
         fs::write(&path, text).unwrap();
         Self(path)
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(&self.0, text).unwrap();
     }
 
     fn name(&self) -> &str {
@@ -340,7 +346,10 @@ fn an_empty_variable_is_not_set() {
 fn the_documentation_lists_every_key_with_its_values_and_default() {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIG.md")).unwrap();
     let keys = load(Sources::default()).unwrap().keys;
-    let row = |it: &Key| format!("| `{}` | {} | `{}` |", it.path, it.allowed, it.default);
+    let row = |it: &Key| {
+        let mark = if reload::is_reloadable(it.path) { " ↻" } else { "" };
+        format!("| `{}`{mark} | {} | `{}` |", it.path, it.allowed, it.default)
+    };
     let expected: Vec<_> = keys.iter().map(row).collect();
     let found = text.lines().filter(|it| it.starts_with("| `"));
     let found: Vec<_> = found.map(|it| it.splitn(5, '|').take(4).collect::<Vec<_>>().join("|") + "|").collect();

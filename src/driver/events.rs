@@ -11,7 +11,7 @@ use super::{Driver, InFlight, WRITE_BUFFER_MAX};
 use crate::broker::Link;
 use crate::delivery::Item;
 use crate::ident::{OpId, Principal};
-use crate::session::{Answer, CloseReason, Fault, Input};
+use crate::session::{Answer, CloseReason, Fault, Input, Phase};
 use crate::transport::{Gone, Inbound};
 
 /// Fewer than tokio lets a task do at a time: when that is used up, nothing can be written either.
@@ -73,7 +73,7 @@ impl Driver {
         if self.session.wants_deliveries() && waiting.is_ready() {
             return Poll::Ready(Event::Outbox);
         }
-        if self.ended.is_some() || !self.has_unwritten() {
+        if self.is_cut_off() || !self.has_unwritten() {
             return Poll::Pending;
         }
         let before = self.transport.buffered();
@@ -178,8 +178,22 @@ impl Driver {
         let now = Instant::now();
         if self.drain_at.is_some_and(|it| it <= now) {
             self.drain_at = None;
-            self.handle(Input::Drain);
+            self.drain();
         }
         self.handle(Input::Timeout);
+    }
+
+    /// A client that is connected is not read from any more; what was read before still takes effect.
+    fn drain(&mut self) {
+        if self.session.phase() != Phase::Connected {
+            self.handle(Input::Drain);
+        } else if self.ended.is_none() {
+            self.ended = Some(Input::Drain);
+        }
+    }
+
+    /// Nothing that is written would arrive.
+    fn is_cut_off(&self) -> bool {
+        self.ended.as_ref().is_some_and(|it| !matches!(it, Input::Drain))
     }
 }

@@ -11,7 +11,9 @@ use crate::telemetry;
 use crate::transport::Inbound;
 use crate::transport::memory::{Peer, pair};
 
+mod drain;
 mod limits;
+mod panics;
 mod rules;
 
 /// A gateway without a network.
@@ -57,6 +59,10 @@ impl Gateway {
         let (pipe, peer) = pair();
         let admission = self.registry.admit().unwrap();
         self.context.lifecycle.spawn(run(Arc::clone(&self.context), Transport::Memory(pipe), admission));
+        self.client(peer)
+    }
+
+    fn client(&self, peer: Peer) -> Client {
         let mut decoder = Decoder::new(stomp::Limits::default());
         decoder.set_version(Version::V1_2);
         Client { peer, decoder }
@@ -141,6 +147,18 @@ impl Client {
 /// The clock moves on, and the drivers do what there is to do meanwhile.
 async fn pass(time: Duration) {
     tokio::time::timeout(time, std::future::pending::<()>()).await.unwrap_err();
+}
+
+/// A driver that is not run yet, and its client: CONNECT is answered, nothing is written.
+async fn connected(gateway: &Gateway) -> (Driver, Client) {
+    let (pipe, peer) = pair();
+    let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
+    driver.decoder.feed(b"CONNECT\naccept-version:1.2\n\n\0");
+    driver.carry_on();
+    let Opening { op, future } = driver.opening.take().expect("CONNECT asks for a link");
+    driver.take(events::Event::Opened(op, future.await));
+    driver.carry_on();
+    (driver, gateway.client(peer))
 }
 
 /// A SEND of that body without a receipt.
@@ -478,21 +496,15 @@ async fn a_session_that_is_dropped_is_no_longer_counted() {
 async fn a_client_that_left_is_not_kept_for_a_broker_that_does_not_answer() {
     async fn check(last: &str) {
         let gateway = Gateway::new();
-        let (pipe, peer) = pair();
-        let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
-        driver.decoder.feed(b"CONNECT\naccept-version:1.2\n\n\0");
-        driver.carry_on();
-        let opened = driver.opening.take().expect("CONNECT asks for a link").op;
-        let outcome = Ok(session::Answer::Opened { principal: None });
-        driver.handle(Input::Done { op: opened, outcome });
+        let (mut driver, client) = connected(&gateway).await;
         let (_broker, pending) = tokio::sync::oneshot::channel();
         driver.decoder.feed(message("/topic/a", "1").as_bytes());
         driver.carry_out();
         driver.carry_on();
         driver.in_flight[0].pending = Pending::Waiting(pending);
-        peer.send_text(last);
-        peer.send(Inbound::Gone);
-        let (_, reason) = tokio::time::timeout(Duration::from_secs(3_600), driver.drive()).await.expect(last);
+        client.send(last);
+        client.peer.send(Inbound::Gone);
+        let reason = tokio::time::timeout(Duration::from_secs(3_600), driver.drive()).await.expect(last);
         assert_eq!(reason, CloseReason::Gone);
     }
     check("").await;

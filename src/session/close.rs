@@ -23,6 +23,8 @@ pub enum CloseReason {
     Malformed(DecodeError),
     /// A WebSocket message beyond the limit.
     MessageTooLarge { max: usize },
+    /// A fault of this program, which ends this session alone.
+    Panicked,
     /// A frame was refused, and `stomp.close_on_error` is on.
     Refused(Refusal),
     /// More waited for the client than it may have waiting.
@@ -53,6 +55,7 @@ pub enum Level {
     Debug,
     Info,
     Warn,
+    Error,
 }
 
 /// Every label that a reason can have; a closed set, for metrics.
@@ -86,6 +89,7 @@ pub const LABELS: &[&str] = &[
     "missing_header",
     "nacked",
     "not_connected",
+    "panicked",
     "queue_full",
     "server_command",
     "slow_consumer",
@@ -156,6 +160,8 @@ impl CloseReason {
                     Level::Info,
                 )
             },
+            // Whatever could still be said may be wrong.
+            Self::Panicked => row(1011, "Internal error", "panicked", Level::Error),
             Self::Refused(refusal) => error(refusal.title(), refusal.text(), refusal.label(), level(refusal)),
             Self::SlowConsumer => row(4500, SLOW, "slow_consumer", Level::Warn),
             Self::TransportViolated { rule } => row(1002, rule, "transport_violated", Level::Info),

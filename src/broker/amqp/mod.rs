@@ -86,13 +86,13 @@ impl Broker {
         Self(match settings.identity {
             Identity::Client => {
                 let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone()));
-                lifecycle.spawn_background(probe::run(accounts.clone(), latch));
+                lifecycle.spawn_background(lifecycle.vital(probe::run(accounts.clone(), latch)));
                 Identified::Clients(accounts)
             }
             Identity::Gateway => {
                 let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
                 let relay = Relay::start(&context);
-                lifecycle.spawn_background(supervisor::run(relay.clone(), latch));
+                lifecycle.spawn_background(lifecycle.vital(supervisor::run(relay.clone(), latch)));
                 Identified::Gateway(relay)
             }
         })

@@ -18,14 +18,14 @@ use super::support::{eventually, rabbitmqctl, url, variable};
 use crate::broker_contract::fixture::{Fixture, Session};
 
 /// The parts of the URL of the tests that these tests change.
-fn url_with(password: &str, address: SocketAddr) -> String {
+pub(crate) fn url_with(password: &str, address: SocketAddr) -> String {
     let url = variable("STOMPGATE_TEST_AMQP_URL");
     let (login, rest) = url.strip_prefix("amqp://").and_then(|it| it.split_once(':')).expect("login:password");
     let (_, vhost) = rest.rsplit_once('/').expect("a vhost");
     format!("amqp://{login}:{password}@{address}/{vhost}")
 }
 
-fn password() -> String {
+pub(crate) fn password() -> String {
     let url = variable("STOMPGATE_TEST_AMQP_URL");
     let (login, _) = url.strip_prefix("amqp://").and_then(|it| it.split_once('@')).expect("login:password@");
     login.split_once(':').expect("login:password").1.to_owned()
