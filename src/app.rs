@@ -92,6 +92,7 @@ impl App {
         let metrics = Metrics::new(&operators, &settings.broker);
         // The latches are there before anybody can ask for them: a process without any would be ready.
         let http_latch = readiness.latch("http");
+        let budget = delivery::Budget::new(settings.limits.memory_bytes_max, metrics.delivery.clone());
         let broker = start_broker(settings.broker, &metrics, &lifecycle, &readiness);
         let admin_addr = start_admin(&settings.admin, operators)?;
         let context = driver::Context {
@@ -101,8 +102,7 @@ impl App {
             lifecycle: lifecycle.clone(),
             limits: settings.stomp,
             metrics: metrics.driver,
-            outbox: Arc::new(settings.delivery),
-            outbox_metrics: metrics.delivery,
+            outboxes: delivery::Outboxes::new(settings.delivery, budget, metrics.delivery),
             rules: settings.rules,
             session: Arc::new(settings.session),
         };

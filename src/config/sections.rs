@@ -7,7 +7,7 @@ use super::kind::{
     address, address_or_off, bytes, choice, duration, flag, list, number, parsed, quoted, string, topic, urls, user,
 };
 use super::reader::Reader;
-use super::{Broker, Settings};
+use super::{Broker, Limits, Settings};
 use crate::auth::{Authenticator, Rule, Rules, User};
 use crate::broker::{amqp, memory};
 use crate::session::AckScope;
@@ -45,10 +45,11 @@ struct Protocol {
 
 pub(super) fn read(reader: &mut Reader) -> Settings {
     let mut http = http(reader);
-    let Protocol { limits, heartbeat, close_on_error } = stomp(reader);
-    http.websocket.message_bytes_max = limits.frame_bytes_max + MESSAGE_BYTES_BESIDE_FRAME;
+    let Protocol { limits: stomp, heartbeat, close_on_error } = stomp(reader);
+    http.websocket.message_bytes_max = stomp.frame_bytes_max + MESSAGE_BYTES_BESIDE_FRAME;
     let session = session(reader);
     let (delivery, write_stall_max) = delivery(reader);
+    let limits = limits(reader);
     let broker = broker(reader);
     let (authenticator, rules) = auth(reader, &broker);
     let is_checked_there = matches!(&broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
@@ -66,7 +67,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         "is the same as admin.listen: clients and operators need an address each",
     );
     let session = session::Settings { heartbeat, close_on_error, write_stall_max, ..session };
-    Settings { admin, authenticator, broker, delivery, http, lifecycle, log, rules, session, stomp: limits }
+    Settings { admin, authenticator, broker, delivery, http, lifecycle, limits, log, rules, session, stomp }
 }
 
 fn http(reader: &mut Reader) -> http::Settings {
@@ -151,6 +152,10 @@ fn delivery(reader: &mut Reader) -> (delivery::Settings, Duration) {
         drop_oldest: reader.key("delivery.drop_oldest", list(topic()), default.drop_oldest),
     };
     (delivery, reader.time("delivery.send_time_limit", session.write_stall_max))
+}
+
+fn limits(reader: &mut Reader) -> Limits {
+    Limits { memory_bytes_max: reader.key("limits.memory_bytes_max", bytes(MIB..=1024 * GIB), GIB) }
 }
 
 fn broker(reader: &mut Reader) -> Broker {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
+use super::budget::Budget;
 use super::metrics::Metrics;
 use crate::destination::Pattern;
 use crate::ident::SubscriptionKey;
@@ -29,6 +30,27 @@ impl Default for Settings {
     }
 }
 
+/// What all outboxes have in common, and makes them. Cloning it clones a handle.
+#[derive(Clone, Debug)]
+pub struct Outboxes(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    budget: Budget,
+    metrics: Metrics,
+}
+
+impl Outboxes {
+    pub fn new(settings: Settings, budget: Budget, metrics: Metrics) -> Self {
+        Self(Arc::new(Shared { settings, budget, metrics }))
+    }
+
+    pub fn open(&self) -> Outbox {
+        Outbox { shared: Arc::clone(&self.0), state: Mutex::default(), waker: AtomicWaker::new() }
+    }
+}
+
 /// The queue between the broker and one session.
 ///
 /// ```text
@@ -37,8 +59,7 @@ impl Default for Settings {
 /// ```
 #[derive(Debug)]
 pub struct Outbox {
-    settings: Arc<Settings>,
-    metrics: Metrics,
+    shared: Arc<Shared>,
     state: Mutex<State>,
     /// The driver; the only one who waits.
     waker: AtomicWaker,
@@ -101,24 +122,27 @@ const PREFETCH_PART: usize = 64;
 const DROP_PART: usize = 8;
 
 impl Outbox {
-    pub fn new(settings: Arc<Settings>, metrics: Metrics) -> Self {
-        Self { settings, metrics, state: Mutex::default(), waker: AtomicWaker::new() }
-    }
-
     pub fn push(&self, delivery: Delivery) -> Pushed {
         let size = delivery.message.size();
+        let Shared { settings, budget, metrics } = &*self.shared;
+        let fair_share = budget.outbox_bytes_max(Arc::strong_count(&self.shared));
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Pushed::Refused;
         }
-        let has_room =
-            state.fits(&delivery, &self.settings) || (self.may_drop(&delivery) && self.drop_oldest(&mut state, size));
+        let has_room = state.fits(&delivery, settings, fair_share)
+            || (self.may_drop(&delivery) && self.drop_oldest(&mut state, size, fair_share));
         if !has_room {
+            if state.fits(&delivery, settings, usize::MAX) {
+                metrics.deliveries().refused.inc();
+            }
             self.overflow(state);
             return Pushed::Refused;
         }
+        budget.hold(&delivery.message);
+        let before = state.total();
         state.load(&delivery).add(size);
-        self.metrics.bytes().add(signed(size));
+        self.count(before, state.total());
         self.append(state, Item::Delivery(delivery));
         Pushed::Queued
     }
@@ -133,9 +157,9 @@ impl Outbox {
 
     pub fn pop(&self) -> Option<Item> {
         let mut state = self.lock();
-        let before = state.bytes();
+        let before = state.total();
         let item = state.pop();
-        self.metrics.bytes().sub(signed(before - state.bytes()));
+        self.count(before, state.total());
         state.free_if_drained();
         item
     }
@@ -173,20 +197,22 @@ impl Outbox {
     fn overflow(&self, mut state: MutexGuard<'_, State>) {
         state.phase = Phase::Overflowed;
         self.clear(state);
-        self.metrics.overflowed().inc();
+        self.shared.metrics.overflowed().inc();
         self.waker.wake();
     }
 
     /// Whether the oldest may go to make room for this one: a back end that wants to hear of a delivery has a bound of
     /// its own, the prefetch.
     fn may_drop(&self, delivery: &Delivery) -> bool {
-        delivery.token.is_none() && is_dropped_oldest(&self.settings.drop_oldest, &delivery.message)
+        delivery.token.is_none() && is_dropped_oldest(&self.shared.settings.drop_oldest, &delivery.message)
     }
 
     /// Says whether there is room now. A queue that is nearly full of what can't be dropped has none.
-    fn drop_oldest(&self, state: &mut State, size: usize) -> bool {
-        let Settings { bytes_max, messages_max, drop_oldest } = &*self.settings;
+    fn drop_oldest(&self, state: &mut State, size: usize, fair_share: usize) -> bool {
+        let Settings { bytes_max, messages_max, drop_oldest } = &self.shared.settings;
+        let bytes_max = fair_share.min(*bytes_max);
         let (bytes_goal, messages_goal) = (bytes_max - bytes_max / DROP_PART, messages_max - messages_max / DROP_PART);
+        let before = state.total();
         let Load { mut bytes, mut messages } = state.free;
         let has_room =
             |bytes: usize, messages: usize| bytes == 0 || (bytes + size <= bytes_goal && messages < messages_goal);
@@ -199,19 +225,26 @@ impl Outbox {
             messages -= 1;
             false
         });
-        self.metrics.dropped().inc_by((state.free.messages - messages) as u64);
-        self.metrics.bytes().sub(signed(state.free.bytes - bytes));
+        self.shared.metrics.dropped().inc_by((state.free.messages - messages) as u64);
         state.free = Load { bytes, messages };
+        self.count(before, state.total());
         has_room(bytes, messages)
     }
 
     fn clear(&self, mut state: MutexGuard<'_, State>) {
         let items = mem::take(&mut state.items);
-        self.metrics.bytes().sub(signed(state.bytes()));
+        self.count(state.total(), Load::default());
         (state.free, state.owed) = (Load::default(), Load::default());
         // The messages are freed without the lock.
         drop(state);
         drop(items);
+    }
+
+    /// Brings the gauges up to date.
+    fn count(&self, before: Load, after: Load) {
+        let Shared { budget, metrics, .. } = &*self.shared;
+        metrics.bytes().add(signed(after.bytes) - signed(before.bytes));
+        budget.count_places(signed(after.messages) - signed(before.messages));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -227,12 +260,12 @@ impl Drop for Outbox {
 }
 
 impl State {
-    fn fits(&mut self, delivery: &Delivery, settings: &Settings) -> bool {
+    fn fits(&mut self, delivery: &Delivery, settings: &Settings, fair_share: usize) -> bool {
         let part = if delivery.token.is_some() { PREFETCH_PART } else { 1 };
         let (bytes_max, messages_max) =
             (settings.bytes_max.saturating_mul(part), settings.messages_max.saturating_mul(part));
         let Load { bytes, messages } = *self.load(delivery);
-        bytes == 0 || (bytes + delivery.message.size() <= bytes_max && messages < messages_max)
+        bytes == 0 || (bytes + delivery.message.size() <= bytes_max.min(fair_share) && messages < messages_max)
     }
 
     /// Where a delivery is counted.
@@ -240,8 +273,8 @@ impl State {
         if delivery.token.is_some() { &mut self.owed } else { &mut self.free }
     }
 
-    const fn bytes(&self) -> usize {
-        self.free.bytes + self.owed.bytes
+    const fn total(&self) -> Load {
+        Load { bytes: self.free.bytes + self.owed.bytes, messages: self.free.messages + self.owed.messages }
     }
 
     fn pop(&mut self) -> Option<Item> {

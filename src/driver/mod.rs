@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::auth::{Authenticator, Rules};
 use crate::broker::{Broker, Link, Pending};
-use crate::delivery::{self, Outbox};
+use crate::delivery::{Outbox, Outboxes};
 use crate::ident::{OpId, Principal, SessionId};
 use crate::lifecycle::Lifecycle;
 use crate::message::AckToken;
@@ -35,8 +35,7 @@ pub struct Context {
     pub lifecycle: Lifecycle,
     pub limits: stomp::Limits,
     pub metrics: Metrics,
-    pub outbox: Arc<delivery::Settings>,
-    pub outbox_metrics: delivery::Metrics,
+    pub outboxes: Outboxes,
     /// What of the broker is open to clients.
     pub rules: Rules,
     pub session: Arc<session::Settings>,
@@ -109,10 +108,10 @@ impl Driver {
     fn new(context: Arc<Context>, transport: Transport) -> Self {
         let id = SessionId::from_random(rand::random());
         let session = Session::new(id, Arc::clone(&context.session), Instant::now().into_std());
-        let outbox = Outbox::new(Arc::clone(&context.outbox), context.outbox_metrics.clone());
         let counted = Counted::new(Arc::clone(&context));
         Self {
             decoder: Decoder::new(context.limits),
+            outbox: Arc::new(context.outboxes.open()),
             context,
             peer: transport.peer(),
             user: None,
@@ -120,7 +119,6 @@ impl Driver {
             ended: None,
             session,
             id,
-            outbox: Arc::new(outbox),
             opening: None,
             link: None,
             in_flight: VecDeque::new(),

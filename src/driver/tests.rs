@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::broker::memory;
+use crate::delivery::{self, Budget};
 use crate::registry::Registry;
 use crate::stomp::{Frame, Version};
 use crate::telemetry;
@@ -36,7 +37,17 @@ impl Gateway {
     }
 
     fn with_broker(session: session::Settings, outbox: delivery::Settings, broker: memory::Settings) -> Self {
+        Self::with_memory(session, outbox, broker, usize::MAX)
+    }
+
+    fn with_memory(
+        session: session::Settings,
+        outbox: delivery::Settings,
+        broker: memory::Settings,
+        memory_bytes_max: usize,
+    ) -> Self {
         let metrics = telemetry::Registry::default();
+        let outbox_metrics = delivery::Metrics::new(&metrics);
         let broker = memory::Broker::new(broker, memory::Metrics::new(&metrics));
         let context = Context {
             authenticator: Authenticator::Open,
@@ -45,8 +56,7 @@ impl Gateway {
             lifecycle: Lifecycle::default(),
             limits: stomp::Limits::default(),
             metrics: Metrics::new(&metrics),
-            outbox: Arc::new(outbox),
-            outbox_metrics: delivery::Metrics::new(&metrics),
+            outboxes: Outboxes::new(outbox, Budget::new(memory_bytes_max, outbox_metrics.clone()), outbox_metrics),
             rules: Rules::default(),
             session: Arc::new(session),
         };

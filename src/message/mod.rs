@@ -5,16 +5,19 @@
 
 mod encoded;
 mod own;
+mod share;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use prometheus::IntGauge;
 
 use crate::ident::SubscriptionKey;
 use crate::stomp::{Headers, Version};
 use encoded::Encoded;
 
 pub use own::is_own_header;
+pub use share::Share;
 
 /// A published message. Cloning it clones a pointer.
 #[derive(Clone, Debug)]
@@ -27,6 +30,7 @@ struct Inner {
     headers: Headers,
     body: Bytes,
     encoded: Encoded,
+    share: OnceLock<Share>,
 }
 
 impl Message {
@@ -41,6 +45,7 @@ impl Message {
             headers,
             body,
             encoded: Encoded::default(),
+            share: OnceLock::new(),
         }))
     }
 
@@ -63,6 +68,11 @@ impl Message {
     /// What this message costs in a queue, in bytes: destination, headers and body.
     pub fn size(&self) -> usize {
         self.0.destination.len() + self.0.headers.size() + self.0.body.len()
+    }
+
+    /// Has this message counted in that gauge, once, until the last clone of it is dropped.
+    pub fn count_in(&self, gauge: &IntGauge, overhead: usize) {
+        self.0.share.get_or_init(|| Share::take(gauge, self.size() + overhead));
     }
 
     /// The MESSAGE frame for a subscription that needs no acknowledgement, shared by all with the same id (or none) and

@@ -25,7 +25,8 @@ fn delivery(topic: &str, size: usize, token: Option<AckToken>) -> Delivery {
 fn outbox(bytes_max: usize, messages_max: usize, drop_oldest: &[&str]) -> Outbox {
     let drop_oldest = drop_oldest.iter().map(|it| Pattern::new(it)).collect();
     let settings = Settings { bytes_max, messages_max, drop_oldest };
-    Outbox::new(Arc::new(settings), Metrics::new(&Registry::default()))
+    let metrics = Metrics::new(&Registry::default());
+    Outboxes::new(settings, Budget::new(usize::MAX, metrics.clone()), metrics).open()
 }
 
 fn size(item: &Item) -> usize {
@@ -60,14 +61,14 @@ fn what_is_pushed_is_popped_in_order() {
         assert_eq!(outbox.push(delivery("a", size, NO_TOKEN)), Pushed::Queued);
     }
     outbox.push_event(Item::LinkLost);
-    assert_eq!(outbox.metrics.bytes().get(), 90);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 90);
     assert_eq!(outbox.pop().map(|it| size(&it)), Some(20));
-    assert_eq!(outbox.metrics.bytes().get(), 70);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 70);
     assert_eq!(outbox.pop().map(|it| size(&it)), Some(30));
     assert_eq!(outbox.pop().map(|it| size(&it)), Some(40));
     assert!(matches!(outbox.pop(), Some(Item::LinkLost)));
     assert!(outbox.pop().is_none());
-    assert_eq!(outbox.metrics.bytes().get(), 0);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 0);
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn one_byte_over_the_bound_gives_the_session_up() {
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
     outbox.push_event(Item::LinkLost);
-    assert_eq!((outbox.metrics.bytes().get(), outbox.metrics.overflowed().get()), (0, 1));
+    assert_eq!((outbox.shared.metrics.bytes().get(), outbox.shared.metrics.overflowed().get()), (0, 1));
     assert!(matches!(outbox.pop(), Some(Item::Overflowed)));
     assert!(outbox.pop().is_none());
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
@@ -110,10 +111,10 @@ fn the_oldest_of_a_topic_that_may_lose_make_room() {
         assert_eq!(outbox.push(delivery(topic, size, NO_TOKEN)), Pushed::Queued);
     }
     assert_eq!(outbox.push(delivery("tick.a", 25, NO_TOKEN)), Pushed::Queued);
-    assert_eq!(outbox.metrics.dropped().get(), 1);
-    assert_eq!(outbox.metrics.bytes().get(), 22 + 23 + 24 + 25);
+    assert_eq!(outbox.shared.metrics.dropped().get(), 1);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 22 + 23 + 24 + 25);
     assert_eq!(drain(&outbox), [22, 23, 24, 25]);
-    assert_eq!(outbox.metrics.bytes().get(), 0);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 0);
 }
 
 #[test]
@@ -131,9 +132,9 @@ fn what_is_to_be_settled_has_bounds_of_its_own_of_a_whole_prefetch() {
     let outbox = outbox(100, 10, &[]);
     (0..PREFETCH_PART).for_each(|_| assert_eq!(outbox.push(delivery("a", 100, TOKEN)), Pushed::Queued));
     assert_eq!(outbox.push(delivery("a", 100, NO_TOKEN)), Pushed::Queued);
-    assert_eq!(outbox.metrics.bytes().get(), 6_500);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 6_500);
     assert_eq!(outbox.push(delivery("a", 10, TOKEN)), Pushed::Refused);
-    assert_eq!((outbox.metrics.bytes().get(), outbox.metrics.overflowed().get()), (0, 1));
+    assert_eq!((outbox.shared.metrics.bytes().get(), outbox.shared.metrics.overflowed().get()), (0, 1));
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn a_queue_full_of_what_must_not_be_lost_gives_the_session_up() {
     outbox.push(delivery("chat", 20, NO_TOKEN));
     outbox.push(delivery("chat", 21, NO_TOKEN));
     assert_eq!(outbox.push(delivery("tick", 22, NO_TOKEN)), Pushed::Refused);
-    assert_eq!((outbox.metrics.dropped().get(), outbox.metrics.overflowed().get()), (0, 1));
+    assert_eq!((outbox.shared.metrics.dropped().get(), outbox.shared.metrics.overflowed().get()), (0, 1));
 }
 
 #[test]
@@ -150,9 +151,9 @@ fn dropping_makes_room_for_several_pushes_at_once() {
     let outbox = outbox(1_000_000, 800, &["tick"]);
     (0..800).for_each(|_| assert_eq!(outbox.push(delivery("tick", 20, NO_TOKEN)), Pushed::Queued));
     assert_eq!(outbox.push(delivery("tick", 20, NO_TOKEN)), Pushed::Queued);
-    assert_eq!(outbox.metrics.dropped().get(), 101);
+    assert_eq!(outbox.shared.metrics.dropped().get(), 101);
     (0..100).for_each(|_| assert_eq!(outbox.push(delivery("tick", 20, NO_TOKEN)), Pushed::Queued));
-    assert_eq!((outbox.metrics.dropped().get(), drain(&outbox).len()), (101, 800));
+    assert_eq!((outbox.shared.metrics.dropped().get(), drain(&outbox).len()), (101, 800));
 }
 
 #[test]
@@ -186,7 +187,7 @@ fn a_closed_outbox_holds_nothing_and_takes_nothing() {
     let outbox = outbox(100, 10, &[]);
     outbox.push(delivery("a", 60, NO_TOKEN));
     outbox.close();
-    assert_eq!(outbox.metrics.bytes().get(), 0);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 0);
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
     outbox.push_event(Item::LinkLost);
     assert!(outbox.pop().is_none());
@@ -195,7 +196,7 @@ fn a_closed_outbox_holds_nothing_and_takes_nothing() {
 #[test]
 fn a_dropped_outbox_takes_its_bytes_along() {
     let outbox = outbox(100, 10, &[]);
-    let metrics = outbox.metrics.clone();
+    let metrics = outbox.shared.metrics.clone();
     outbox.push(delivery("a", 60, NO_TOKEN));
     drop(outbox);
     assert_eq!(metrics.bytes().get(), 0);

@@ -119,3 +119,27 @@ async fn a_client_for_which_too_much_waits_is_counted_by_its_reason() {
     check_slow(delivery::Settings { messages_max: 5, ..delivery::Settings::default() }, "slow_consumer").await;
     check_slow(delivery::Settings::default(), "write_stalled").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn when_memory_is_short_who_does_not_read_goes_and_who_reads_stays() {
+    let outbox = delivery::Settings { bytes_max: 1 << 30, ..delivery::Settings::default() };
+    let (session, broker) = (session::Settings::default(), memory::Settings::default());
+    let gateway = Gateway::with_memory(session, outbox, broker, 512 * 1024);
+    let mut stuck = gateway.subscribe("/topic/a").await;
+    let mut other = gateway.subscribe("/topic/a").await;
+    let publisher = gateway.connect().await;
+    stuck.peer.stall(true);
+    let body = "x".repeat(1_000);
+    let rounds = (WRITE_BUFFER_MAX + 256 * 1024) / body.len() + 1;
+    for _ in 0..rounds {
+        publisher.send(&message("/topic/a", &body));
+        other.expect_body(&body).await;
+    }
+    let before = Instant::now();
+    stuck.expect_closed(4500).await;
+    assert_eq!((before.elapsed(), gateway.closed("slow_consumer")), (Duration::ZERO, 1.0));
+    assert_eq!(gateway.metric("stompgate_memory_refused_total"), 1.0);
+    assert_eq!(gateway.metric("stompgate_memory_bytes"), 0.0);
+    publisher.send(&message("/topic/a", "on"));
+    other.expect_body("on").await;
+}
