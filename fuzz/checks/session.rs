@@ -182,7 +182,8 @@ impl World {
         }
         let message = Message::new("m", "/topic/a", Headers::new(), Bytes::from_static(b"x"));
         let redelivered = detail & 64 != 0;
-        self.input(Input::Deliver(Delivery { subscription: key, message, token, redelivered }));
+        let delivery = Delivery { subscription: key, message, token, redelivered };
+        self.input(Input::Deliver { delivery, dropped: 0 });
     }
 
     fn pass(&mut self, time: Duration) {

@@ -11,5 +11,5 @@ mod trie;
 
 pub use budget::{Budget, MEMORY_SETTING, MemoryFull};
 pub use metrics::Metrics;
-pub use outbox::{Item, Outbox, Outboxes, Pushed, Settings};
+pub use outbox::{AfterLoss, Item, Outbox, Outboxes, Pushed, Settings};
 pub use table::{Subscriber, Table};

@@ -1,6 +1,6 @@
 //! What waits for one session: bounded in bytes and messages, pushed by broker tasks, popped by the session's driver.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -72,6 +72,8 @@ struct State {
     free: Load,
     /// Of those that have one.
     owed: Load,
+    /// How many of a subscription were dropped since the last one that was popped; rarely any.
+    dropped: Option<Box<HashMap<SubscriptionKey, u64>>>,
     phase: Phase,
 }
 
@@ -92,12 +94,21 @@ enum Phase {
 /// What the driver pops, in the order of the pushes.
 #[derive(Debug)]
 pub enum Item {
+    /// The next delivery of a subscription after some of it were dropped. Never pushed.
+    AfterLoss(Box<AfterLoss>),
     Delivery(Delivery),
     /// The link to the broker is lost; nothing follows.
     LinkLost,
     /// A bound was passed and the policy is to close: nothing follows.
     Overflowed,
     SubscriptionEnded(SubscriptionKey),
+}
+
+/// What is delivered after a loss, and how many messages of its subscription were lost.
+#[derive(Debug)]
+pub struct AfterLoss {
+    pub delivery: Delivery,
+    pub dropped: u64,
 }
 
 /// What became of a push.
@@ -164,6 +175,11 @@ impl Outbox {
         item
     }
 
+    /// That subscription is over: nothing of it will be popped.
+    pub fn forget(&self, subscription: SubscriptionKey) {
+        self.lock().take_dropped(subscription);
+    }
+
     /// Ready while something waits. For the driver alone.
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         // Registered before the look, so that a push in between wakes.
@@ -216,13 +232,15 @@ impl Outbox {
         let Load { mut bytes, mut messages } = state.free;
         let has_room =
             |bytes: usize, messages: usize| bytes == 0 || (bytes + size <= bytes_goal && messages < messages_goal);
-        state.items.retain(|item| {
+        let State { items, dropped, .. } = state;
+        items.retain(|item| {
             let Item::Delivery(it) = item else { return true };
             if has_room(bytes, messages) || it.token.is_some() || !is_dropped_oldest(drop_oldest, &it.message) {
                 return true;
             }
             bytes -= it.message.size();
             messages -= 1;
+            *dropped.get_or_insert_default().entry(it.subscription).or_default() += 1;
             false
         });
         self.shared.metrics.dropped().inc_by((state.free.messages - messages) as u64);
@@ -234,7 +252,7 @@ impl Outbox {
     fn clear(&self, mut state: MutexGuard<'_, State>) {
         let items = mem::take(&mut state.items);
         self.count(state.total(), Load::default());
-        (state.free, state.owed) = (Load::default(), Load::default());
+        (state.free, state.owed, state.dropped) = (Load::default(), Load::default(), None);
         // The messages are freed without the lock.
         drop(state);
         drop(items);
@@ -283,10 +301,29 @@ impl State {
             return Some(Item::Overflowed);
         }
         let item = self.items.pop_front()?;
-        if let Item::Delivery(delivery) = &item {
-            self.load(delivery).remove(delivery.message.size());
+        match item {
+            Item::Delivery(delivery) => {
+                self.load(&delivery).remove(delivery.message.size());
+                match self.take_dropped(delivery.subscription) {
+                    Some(dropped) => Some(Item::AfterLoss(Box::new(AfterLoss { delivery, dropped }))),
+                    None => Some(Item::Delivery(delivery)),
+                }
+            }
+            Item::SubscriptionEnded(subscription) => {
+                self.take_dropped(subscription);
+                Some(item)
+            }
+            Item::AfterLoss(_) | Item::LinkLost | Item::Overflowed => Some(item),
         }
-        Some(item)
+    }
+
+    fn take_dropped(&mut self, subscription: SubscriptionKey) -> Option<u64> {
+        let all = self.dropped.as_mut()?;
+        let dropped = all.remove(&subscription);
+        if all.is_empty() {
+            self.dropped = None;
+        }
+        dropped
     }
 
     fn free_if_drained(&mut self) {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use rand::RngExt;
 use tokio::time::{Instant, Sleep};
 
-use super::{Driver, InFlight, WRITE_BUFFER_MAX};
+use super::{Asked, Driver, InFlight, WRITE_BUFFER_MAX};
 use crate::broker::Link;
 use crate::delivery::Item;
 use crate::ident::{OpId, Principal};
@@ -102,8 +102,12 @@ impl Driver {
         match event {
             Event::Done(op, outcome) => {
                 let answered = self.in_flight.pop_front();
-                if let (Ok(()), Some(at)) = (&outcome, answered.and_then(|it| it.published)) {
-                    self.context.metrics.confirm_seconds.observe(at.elapsed().as_secs_f64());
+                match answered.map(|it| it.asked) {
+                    Some(Asked::Publish(at)) if outcome.is_ok() => {
+                        self.context.metrics.confirm_seconds.observe(at.elapsed().as_secs_f64());
+                    }
+                    Some(Asked::Unsubscribe(key)) => self.outbox.forget(key),
+                    Some(Asked::Publish(_) | Asked::Subscribe) | None => (),
                 }
                 self.handle(Input::Done { op, outcome: outcome.map(|()| Answer::Done) });
             }
@@ -156,7 +160,8 @@ impl Driver {
     fn deliver(&mut self) {
         while let Some(item) = self.outbox.pop() {
             self.handle(match item {
-                Item::Delivery(delivery) => Input::Deliver(delivery),
+                Item::AfterLoss(it) => Input::Deliver { delivery: it.delivery, dropped: it.dropped },
+                Item::Delivery(delivery) => Input::Deliver { delivery, dropped: 0 },
                 Item::LinkLost => Input::LinkLost,
                 Item::Overflowed => Input::Overflowed,
                 Item::SubscriptionEnded(key) => Input::SubscriptionEnded { key },

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::auth::{Authenticator, Rules};
 use crate::broker::{Broker, Link, Pending};
 use crate::delivery::{Outbox, Outboxes};
-use crate::ident::{OpId, Principal, SessionId};
+use crate::ident::{OpId, Principal, SessionId, SubscriptionKey};
 use crate::lifecycle::Lifecycle;
 use crate::message::AckToken;
 use crate::registry::Admission;
@@ -93,8 +93,15 @@ struct Opening {
 struct InFlight {
     op: OpId,
     pending: Pending,
-    /// When it was published, if it was.
-    published: Option<Instant>,
+    asked: Asked,
+}
+
+/// What the driver has to do with the answer, beside passing it on.
+enum Asked {
+    /// When it was asked.
+    Publish(Instant),
+    Subscribe,
+    Unsubscribe(SubscriptionKey),
 }
 
 /// Dropped with its driver, also when the task of that panics: the gauges stay exact.

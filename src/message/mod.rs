@@ -81,16 +81,20 @@ impl Message {
         self.0.encoded.get(self, version, subscription)
     }
 
-    /// The MESSAGE frame of one delivery: redelivered, or to be acknowledged under `ack_id`.
-    pub fn frame(
-        &self,
-        version: Version,
-        subscription: Option<&str>,
-        redelivered: bool,
-        ack_id: Option<&str>,
-    ) -> Bytes {
-        encoded::encode(self, version, subscription, redelivered, ack_id)
+    /// The MESSAGE frame of one delivery.
+    pub fn frame(&self, version: Version, subscription: Option<&str>, marks: Marks<'_>) -> Bytes {
+        encoded::encode(self, version, subscription, marks)
     }
+}
+
+/// What a MESSAGE says of one delivery alone. By default it says nothing that [`Message::shared_frame`] does not.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Marks<'a> {
+    /// Under which the delivery is to be acknowledged.
+    pub ack_id: Option<&'a str>,
+    /// Messages of the subscription that were dropped since the last one.
+    pub dropped: u64,
+    pub redelivered: bool,
 }
 
 /// Names one delivery to the back end that made it; opaque to everybody else.

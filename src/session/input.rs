@@ -15,7 +15,11 @@ pub enum Input {
         op: OpId,
         outcome: Outcome,
     },
-    Deliver(Delivery),
+    Deliver {
+        delivery: Delivery,
+        /// Messages of the same subscription that were dropped since the last one.
+        dropped: u64,
+    },
     /// The gateway stops.
     Drain,
     Frame(Frame),

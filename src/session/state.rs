@@ -66,7 +66,7 @@ impl Session {
         }
         match input {
             Input::Alive => self.core.timers.heard(now),
-            Input::Deliver(delivery) => self.deliver(delivery),
+            Input::Deliver { delivery, dropped } => self.deliver(delivery, dropped),
             Input::Done { op, outcome } => self.done(op, outcome),
             Input::Drain => self.drain(),
             Input::Frame(frame) => self.frame(frame),
@@ -201,9 +201,9 @@ impl Session {
         }
     }
 
-    fn deliver(&mut self, delivery: Delivery) {
+    fn deliver(&mut self, delivery: Delivery, dropped: u64) {
         match &mut self.state {
-            State::Connected(connected) => connected.deliver(&mut self.core, delivery),
+            State::Connected(connected) => connected.deliver(&mut self.core, delivery, dropped),
             State::Leaving { .. } => requeue(&mut self.core, delivery.token),
             State::AwaitingConnect | State::Opening(_) | State::Closed => {}
         }

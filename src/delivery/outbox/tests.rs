@@ -31,6 +31,7 @@ fn outbox(bytes_max: usize, messages_max: usize, drop_oldest: &[&str]) -> Outbox
 
 fn size(item: &Item) -> usize {
     match item {
+        Item::AfterLoss(it) => it.delivery.message.size(),
         Item::Delivery(delivery) => delivery.message.size(),
         Item::LinkLost | Item::Overflowed | Item::SubscriptionEnded(_) => 0,
     }
@@ -135,6 +136,48 @@ fn what_is_to_be_settled_has_bounds_of_its_own_of_a_whole_prefetch() {
     assert_eq!(outbox.shared.metrics.bytes().get(), 6_500);
     assert_eq!(outbox.push(delivery("a", 10, TOKEN)), Pushed::Refused);
     assert_eq!((outbox.shared.metrics.bytes().get(), outbox.shared.metrics.overflowed().get()), (0, 1));
+}
+
+/// Subscription and loss of all that waits.
+fn losses(outbox: &Outbox) -> Vec<(u32, u64)> {
+    let items = iter::from_fn(|| outbox.pop());
+    let told = items.map(|it| match it {
+        Item::AfterLoss(it) => (it.delivery.subscription.0, it.dropped),
+        Item::Delivery(it) => (it.subscription.0, 0),
+        other => panic!("{other:?}"),
+    });
+    told.collect()
+}
+
+fn push_for(outbox: &Outbox, subscription: u32, size: usize) {
+    let subscription = SubscriptionKey(subscription);
+    assert_eq!(outbox.push(Delivery { subscription, ..delivery("tick", size, NO_TOKEN) }), Pushed::Queued);
+}
+
+#[test]
+fn s28_the_next_of_each_subscription_tells_how_many_were_lost() {
+    let outbox = outbox(10_000, 4, &["tick"]);
+    [1, 1, 2, 1, 1, 2].iter().for_each(|it| push_for(&outbox, *it, 20));
+    assert_eq!(losses(&outbox), [(2, 0), (1, 2), (1, 0), (2, 0)]);
+    // Also when nothing of it was left, and then only once.
+    let outbox = self::outbox(100, 10, &["tick"]);
+    [1, 1, 2].iter().for_each(|it| push_for(&outbox, *it, 30));
+    push_for(&outbox, 3, 900);
+    assert_eq!(losses(&outbox), [(3, 0)]);
+    [2, 1, 1].iter().for_each(|it| push_for(&outbox, *it, 30));
+    assert_eq!(losses(&outbox), [(2, 1), (1, 2), (1, 0)]);
+    assert!(outbox.lock().dropped.is_none());
+}
+
+#[test]
+fn the_losses_of_a_subscription_that_is_over_are_forgotten() {
+    let outbox = outbox(100, 10, &["tick"]);
+    [1, 2].iter().for_each(|it| push_for(&outbox, *it, 50));
+    push_for(&outbox, 3, 900);
+    outbox.forget(SubscriptionKey(1));
+    outbox.push_event(Item::SubscriptionEnded(SubscriptionKey(2)));
+    assert_eq!(drain(&outbox), [900, 0]);
+    assert!(outbox.lock().dropped.is_none());
 }
 
 #[test]

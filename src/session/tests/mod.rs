@@ -103,7 +103,8 @@ impl Dialogue {
         let message = Message::new("m1", "/topic/a", Headers::new(), body);
         let token = (token > 0).then_some(AckToken { scope: 0, tag: token });
         let subscription = SubscriptionKey(key);
-        self.input(Input::Deliver(Delivery { subscription, message, token, redelivered }));
+        let delivery = Delivery { subscription, message, token, redelivered };
+        self.input(Input::Deliver { delivery, dropped: 0 });
     }
 
     fn pass(&mut self, time: Duration) {
