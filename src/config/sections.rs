@@ -118,8 +118,9 @@ fn heartbeat(reader: &mut Reader, path: &'static str, default_ms: u32) -> u32 {
 /// What other sections decide of a session is left at its default here.
 fn session(reader: &mut Reader) -> session::Settings {
     let default = session::Settings::default();
-    let (frames, bytes) = ("session.transaction_frames_max", "session.transaction_bytes_max");
+    let (frames, frame_bytes) = ("session.transaction_frames_max", "session.transaction_bytes_max");
     let (publishes, publish_bytes) = ("session.publishes_in_flight_max", "session.publish_bytes_in_flight_max");
+    let messages = "session.messages_per_second_max";
     let scopes: &[_] = &[("subscription", AckScope::Subscription), ("session", AckScope::Session)];
     let session = session::Settings {
         connect_wait: reader.time("session.connect_wait", default.connect_wait),
@@ -127,11 +128,13 @@ fn session(reader: &mut Reader) -> session::Settings {
         subscriptions_max: reader.count("session.subscriptions_max", default.subscriptions_max),
         transactions_max: reader.count("session.transactions_max", default.transactions_max),
         transaction_frames_max: reader.count(frames, default.transaction_frames_max),
-        transaction_bytes_max: reader.size(bytes, GIB, default.transaction_bytes_max),
+        transaction_bytes_max: reader.size(frame_bytes, GIB, default.transaction_bytes_max),
         prefetch_default: reader.key("session.prefetch_default", number(1..=u16::MAX), default.prefetch_default),
         prefetch_max: reader.key("session.prefetch_max", number(1..=u16::MAX), default.prefetch_max),
         publishes_in_flight_max: reader.count(publishes, default.publishes_in_flight_max),
         publish_bytes_in_flight_max: reader.size(publish_bytes, GIB, default.publish_bytes_in_flight_max),
+        messages_per_second_max: reader.key(messages, number(0..=100_000_000), default.messages_per_second_max),
+        bytes_per_second_max: reader.key("session.bytes_per_second_max", bytes(0..=GIB), default.bytes_per_second_max),
         ack_scope: reader.key("session.ack_scope", choice(scopes), default.ack_scope),
         ..default
     };

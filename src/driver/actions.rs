@@ -68,6 +68,7 @@ impl Driver {
                     let checked = self.check(Access::Subscribe, &subscribe.destination, &subscribe.headers);
                     self.ask(op, checked, Asked::Subscribe, |link| link.subscribe(subscribe));
                 }
+                Action::Throttle(rate) => self.context.metrics.throttled(rate).inc(),
                 Action::Transmit { sent, bytes } => {
                     self.context.metrics.frames_sent(sent).inc();
                     self.context.metrics.sent_bytes.inc_by(bytes.len() as u64);

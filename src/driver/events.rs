@@ -62,8 +62,10 @@ impl Driver {
 
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         // One byte more than a frame may have is what tells one that is too large from one that is not whole.
-        let is_wanted =
-            self.has_room() && self.ended.is_none() && self.decoder.buffered() <= self.context.limits.frame_bytes_max;
+        let is_wanted = self.session.wants_input()
+            && self.has_room()
+            && self.ended.is_none()
+            && self.decoder.buffered() <= self.context.limits.frame_bytes_max;
         if is_wanted { self.transport.poll_receive(cx).map(Event::Inbound) } else { Poll::Pending }
     }
 
@@ -148,7 +150,7 @@ impl Driver {
             Inbound::Data(bytes) => {
                 self.context.metrics.received_bytes.inc_by(bytes.len() as u64);
                 self.decoder.feed(&bytes);
-                self.handle(Input::Alive);
+                self.handle(Input::Received { bytes: bytes.len() });
             }
             Inbound::Gone => self.ended = Some(Input::Gone),
             Inbound::TooLarge { max } => self.ended = Some(Input::TransportMessageTooLarge { max }),

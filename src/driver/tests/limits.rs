@@ -121,6 +121,32 @@ async fn a_client_for_which_too_much_waits_is_counted_by_its_reason() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_floods_is_slowed_down_and_served_on() {
+    async fn check(session: session::Settings, seconds: u64) {
+        let gateway = Gateway::with(session, delivery::Settings::default());
+        let mut listener = gateway.subscribe("/topic/flood").await;
+        let mut flooding = gateway.subscribe("/topic/a").await;
+        let quiet = gateway.connect().await;
+        let begun = Instant::now();
+        let body = "x".repeat(1_000);
+        (0..600).for_each(|_| flooding.send(&message("/topic/flood", &body)));
+        for i in 0..600 {
+            listener.expect_body(&body).await;
+            if i % 100 == 99 {
+                quiet.send(&message("/topic/a", "on"));
+                flooding.expect_body("on").await;
+            }
+        }
+        let took = begun.elapsed().as_secs();
+        assert!((seconds..=seconds + 1).contains(&took), "{took} s");
+        assert!(gateway.metric("stompgate_sessions_throttled_total") > 10.0);
+        assert_eq!((listener.peer.closed(), flooding.peer.closed()), (None, None));
+    }
+    check(session::Settings { messages_per_second_max: 10, ..session::Settings::default() }, 59).await;
+    check(session::Settings { bytes_per_second_max: 10_000, ..session::Settings::default() }, 60).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_memory_is_short_who_does_not_read_goes_and_who_reads_stays() {
     let outbox = delivery::Settings { bytes_max: 1 << 30, ..delivery::Settings::default() };
     let (session, broker) = (session::Settings::default(), memory::Settings::default());

@@ -5,6 +5,7 @@ mod closing;
 mod connect;
 mod errors;
 mod ordering;
+mod rates;
 mod receipts;
 mod send;
 mod states;
@@ -183,6 +184,7 @@ fn show(action: &Action, version: Version) -> String {
                 op.0, subscribe.key.0, subscribe.destination
             )
         }
+        Action::Throttle(rate) => format!("throttle {rate:?}"),
         Action::Transmit { sent: Sent::HeartBeat, bytes } => {
             assert_eq!(&bytes[..], b"\n");
             "heart-beat".to_owned()
