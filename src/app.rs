@@ -147,6 +147,7 @@ impl App {
         let metrics = Metrics::new(&operators, &settings.broker);
         // The latches are there before anybody can ask for them: a process without any would be ready.
         let http_latch = readiness.latch("http");
+        let budget = delivery::Budget::new(settings.limits.memory_bytes_max, metrics.delivery.clone());
         let broker = start_broker(settings.broker, &metrics, &lifecycle, &readiness);
         let admin_addr = start_admin(&settings.admin, operators)?;
         let context = driver::Context {
@@ -156,8 +157,7 @@ impl App {
             lifecycle: lifecycle.clone(),
             limits: settings.stomp,
             metrics: metrics.driver,
-            outbox: Arc::new(settings.delivery),
-            outbox_metrics: metrics.delivery,
+            outboxes: delivery::Outboxes::new(settings.delivery, budget, metrics.delivery),
             rules: settings.rules,
             session: Arc::new(settings.session),
         };
@@ -174,13 +174,14 @@ impl App {
     /// For sessions that begin from now on. Of what can't be reloaded these settings have to be what they were.
     pub fn reload(&self, settings: Settings) {
         self.http.set(settings.http);
+        let context = (*self.context.get()).clone();
         self.context.set(driver::Context {
             authenticator: settings.authenticator,
             limits: settings.stomp,
-            outbox: Arc::new(settings.delivery),
+            outboxes: context.outboxes.with(settings.delivery),
             rules: settings.rules,
             session: Arc::new(settings.session),
-            ..(*self.context.get()).clone()
+            ..context
         });
     }
 

@@ -39,7 +39,7 @@ use tokio::sync::oneshot;
 
 #[allow(unused_imports)] // Named by the documentation above.
 use crate::delivery::Item;
-use crate::delivery::Outbox;
+use crate::delivery::{MEMORY_SETTING, MemoryFull, Outbox};
 use crate::ident::SessionId;
 use crate::message::AckToken;
 use crate::session::{Credentials, Fault, Publish, Subscribe, Unsubscribe, Verdict};
@@ -126,6 +126,12 @@ impl Link {
     pub fn close(self) {}
 }
 
+/// What a client is told whose SEND would have to wait.
+pub fn memory_full(full: MemoryFull) -> Fault {
+    let what = "The memory for messages".to_owned();
+    Fault::Full { what, max: full.bytes_max, unit: "bytes", setting: MEMORY_SETTING }
+}
+
 /// An operation that may take the broker some time.
 #[derive(Debug)]
 pub enum Pending {
@@ -149,5 +155,20 @@ impl Future for Pending {
             // A sender that was dropped belonged to a task that ended: the link is lost.
             Self::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|it| it.unwrap_or(Err(Fault::Unavailable))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Budget, Metrics};
+    use crate::telemetry::Registry;
+
+    #[test]
+    fn a_send_that_there_is_no_memory_for_is_refused_by_the_setting() {
+        let budget = Budget::new(1_000, Metrics::new(&Registry::default()));
+        let _share = budget.try_take(750).unwrap();
+        let fault = budget.try_take(1).map_err(memory_full).unwrap_err();
+        assert_eq!(fault.to_string(), "The memory for messages is full: 1000 bytes (limits.memory_bytes_max)");
     }
 }

@@ -34,10 +34,18 @@ pub struct Settings {
     pub delivery: delivery::Settings,
     pub http: http::Settings,
     pub lifecycle: lifecycle::Settings,
+    pub limits: Limits,
     pub log: telemetry::LogSettings,
     pub rules: Rules,
     pub session: session::Settings,
     pub stomp: stomp::Limits,
+}
+
+/// What the whole process may use.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Of messages that wait for clients, and of SENDs that wait for the broker.
+    pub memory_bytes_max: usize,
 }
 
 /// The back end to use.

@@ -109,10 +109,10 @@ fn every_fault_is_told_at_once_with_its_origin() {
         "STOMPGATE__ADMIN: admin is a section, not a key",
         "FILE: http.prot is unknown; there are allowed_origins, backlog, connections_max, demo, header_timeout, listen, \
          path, requests_time_max",
-        "FILE: nonsense is unknown; there are admin, auth, broker, delivery, drain, http, log, session, stomp",
+        "FILE: nonsense is unknown; there are admin, auth, broker, delivery, drain, http, limits, log, session, stomp",
         "STOMPGATE__SESION__CONNECT_WAIT: sesion.connect_wait is in no known section; there are admin, auth, broker, \
-         delivery, drain, http, log, session, stomp",
-        "FILE: session.deeper.key is in no known section; there are admin, auth, broker, delivery, drain, http, log, \
+         delivery, drain, http, limits, log, session, stomp",
+        "FILE: session.deeper.key is in no known section; there are admin, auth, broker, delivery, drain, http, limits, log, \
          session, stomp",
     ];
     assert_eq!(faults(toml, variables), expected);

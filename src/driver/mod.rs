@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use crate::auth::{Authenticator, Rules};
 use crate::broker::{Broker, Link, Pending};
-use crate::delivery::{self, Outbox};
-use crate::ident::{OpId, Principal, SessionId};
+use crate::delivery::{Outbox, Outboxes};
+use crate::ident::{OpId, Principal, SessionId, SubscriptionKey};
 use crate::lifecycle::Lifecycle;
 use crate::message::AckToken;
 use crate::registry::Admission;
@@ -37,8 +37,7 @@ pub struct Context {
     pub lifecycle: Lifecycle,
     pub limits: stomp::Limits,
     pub metrics: Metrics,
-    pub outbox: Arc<delivery::Settings>,
-    pub outbox_metrics: delivery::Metrics,
+    pub outboxes: Outboxes,
     /// What of the broker is open to clients.
     pub rules: Rules,
     pub session: Arc<session::Settings>,
@@ -103,8 +102,15 @@ struct Opening {
 struct InFlight {
     op: OpId,
     pending: Pending,
-    /// When it was published, if it was.
-    published: Option<Instant>,
+    asked: Asked,
+}
+
+/// What the driver has to do with the answer, beside passing it on.
+enum Asked {
+    /// When it was asked.
+    Publish(Instant),
+    Subscribe,
+    Unsubscribe(SubscriptionKey),
 }
 
 /// Dropped with its driver, wherever that ends: the gauges stay exact.
@@ -118,10 +124,10 @@ impl Driver {
     fn new(context: Arc<Context>, transport: Transport) -> Self {
         let id = SessionId::from_random(rand::random());
         let session = Session::new(id, Arc::clone(&context.session), Instant::now().into_std());
-        let outbox = Outbox::new(Arc::clone(&context.outbox), context.outbox_metrics.clone());
         let counted = Counted::new(Arc::clone(&context));
         Self {
             decoder: Decoder::new(context.limits),
+            outbox: Arc::new(context.outboxes.open()),
             context,
             peer: transport.peer(),
             user: None,
@@ -129,7 +135,6 @@ impl Driver {
             ended: None,
             session,
             id,
-            outbox: Arc::new(outbox),
             opening: None,
             link: None,
             in_flight: VecDeque::new(),

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use stompgate::broker::{Broker, Link, LinkRequest, Pending, memory};
-use stompgate::delivery::{self, Item, Outbox};
+use stompgate::delivery::{self, Budget, Item, Outbox, Outboxes};
 use stompgate::destination::{Destination, Pattern};
 use stompgate::ident::{SessionId, SubscriptionId, SubscriptionKey};
 use stompgate::message::{AckToken, Delivery};
@@ -34,6 +34,7 @@ type Number = u64;
 struct World {
     rng: StdRng,
     broker: Broker,
+    outboxes: Outboxes,
     metrics: delivery::Metrics,
     sessions: Vec<Session>,
     last_number: Number,
@@ -86,10 +87,13 @@ impl World {
     fn new(seed: u64) -> Self {
         let registry = Registry::default();
         let broker = memory::Broker::new(memory::Settings::default(), memory::Metrics::new(&registry));
+        let metrics = delivery::Metrics::new(&registry);
+        let budget = Budget::new(usize::MAX, metrics.clone());
         let mut world = Self {
             rng: StdRng::seed_from_u64(seed),
             broker: Broker::Memory(broker),
-            metrics: delivery::Metrics::new(&registry),
+            outboxes: Outboxes::new(delivery::Settings::default(), budget, metrics.clone()),
+            metrics,
             sessions: Vec::new(),
             last_number: 0,
             queues: QUEUES.iter().map(|it| (*it, BTreeMap::new())).collect(),
@@ -117,7 +121,7 @@ impl World {
     }
 
     fn open(&mut self) {
-        let outbox = Arc::new(Outbox::new(Arc::default(), self.metrics.clone()));
+        let outbox = Arc::new(self.outboxes.open());
         let request = LinkRequest {
             session: SessionId::from_random(self.rng.random()),
             credentials: Credentials::default(),

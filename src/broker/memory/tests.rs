@@ -7,7 +7,7 @@ use futures::FutureExt;
 use tokio::time::advance;
 
 use super::*;
-use crate::delivery::{self, Item, Outbox};
+use crate::delivery::{self, Budget, Item, Outbox, Outboxes};
 use crate::destination::Destination;
 use crate::ident::{SessionId, SubscriptionId, SubscriptionKey};
 use crate::message::AckToken;
@@ -29,7 +29,8 @@ fn broker(settings: Settings) -> Broker {
 
 fn open(broker: &Broker) -> Session {
     let metrics = delivery::Metrics::new(&Registry::default());
-    let outbox = Arc::new(Outbox::new(Arc::default(), metrics));
+    let budget = Budget::new(usize::MAX, metrics.clone());
+    let outbox = Arc::new(Outboxes::new(delivery::Settings::default(), budget, metrics).open());
     let session = SessionId::from_random([0; 16]);
     let request = LinkRequest { session, credentials: Credentials::default(), outbox: Arc::clone(&outbox) };
     Session { link: broker.open(request), outbox }

@@ -1,12 +1,11 @@
 //! RabbitMQ goes away, does not answer, or does not let the gateway in.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use stompgate::broker::LinkRequest;
 use stompgate::broker::amqp::Settings;
-use stompgate::delivery::{self, Item, Outbox};
+use stompgate::delivery::{self, Budget, Item, Outboxes};
 use stompgate::ident::SessionId;
 use stompgate::session::{AckMode, Credentials, Fault};
 use stompgate::telemetry::Registry;
@@ -208,6 +207,8 @@ async fn a_topic_exchange_that_does_not_exist_is_found_out_before_anybody_is_let
 
 async fn open(gateway: &Gateway) -> Result<(), Fault> {
     let (session, credentials) = (SessionId::from_random(rand::random()), Credentials::default());
-    let outbox = Outbox::new(Arc::default(), delivery::Metrics::new(&Registry::default())).into();
+    let metrics = delivery::Metrics::new(&Registry::default());
+    let budget = Budget::new(usize::MAX, metrics.clone());
+    let outbox = Outboxes::new(delivery::Settings::default(), budget, metrics).open().into();
     gateway.broker.open(LinkRequest { session, credentials, outbox }).await.map(drop)
 }
