@@ -1,6 +1,6 @@
 //! One session's end of the embedded broker.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::outage::Outage;
@@ -29,7 +29,7 @@ pub(super) struct LinkState {
     outbox: Arc<Outbox>,
     subscriptions: HashMap<SubscriptionKey, Subscription>,
     /// Where to settle what was delivered, also to subscriptions that have ended.
-    queues: HashMap<ConsumerId, Handle>,
+    queues: BTreeMap<ConsumerId, Handle>,
     is_lost: bool,
 }
 
@@ -46,7 +46,7 @@ const REPLIES_PREFETCH: u16 = 64;
 
 impl Link {
     pub(super) fn new(shared: Arc<Shared>, outbox: Arc<Outbox>) -> Result<Self, Fault> {
-        let (subscriptions, queues) = (HashMap::new(), HashMap::new());
+        let (subscriptions, queues) = (HashMap::new(), BTreeMap::new());
         let state = LinkState { shared: Arc::clone(&shared), outbox, subscriptions, queues, is_lost: false };
         let state = Arc::new(Mutex::new(state));
         let number = shared.presence.join(&state)?;
@@ -246,7 +246,7 @@ impl LinkState {
                 self.shared.topics.remove(&pattern, &self.subscriber(key));
             }
         }
-        let mut consumers: Vec<_> = self.queues.drain().collect();
+        let mut consumers: Vec<_> = std::mem::take(&mut self.queues).into_iter().collect();
         consumers.sort_unstable_by_key(|(_, queue)| queue.address());
         // All consumers of a queue leave together, so that none of them gets what another had.
         for group in consumers.chunk_by(|(_, a), (_, b)| a == b) {
