@@ -73,7 +73,7 @@ impl Broker {
     pub async fn open(&self, request: LinkRequest) -> Result<Link, Fault> {
         match self {
             Self::Amqp(broker) => broker.open(request).await.map(Link::Amqp),
-            Self::Memory(broker) => Ok(Link::Memory(broker.open(request))),
+            Self::Memory(broker) => broker.open(request).map(Link::Memory),
         }
     }
 }
