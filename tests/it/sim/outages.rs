@@ -10,8 +10,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use stompgate::auth::{Authenticator, Rules};
-use stompgate::broker::memory::{self, Outage};
 use stompgate::broker::{self};
+use stompgate::broker::{Outage, memory};
 use stompgate::destination::Pattern;
 use stompgate::driver::{self, Context};
 use stompgate::lifecycle::Lifecycle;
@@ -127,6 +127,8 @@ fn trace(seed: u64) -> Vec<String> {
 impl World {
     fn new(seed: u64) -> Self {
         let metrics = telemetry::Registry::default();
+        let delivery = delivery::Metrics::new(&metrics);
+        let budget = delivery::Budget::new(usize::MAX, delivery.clone());
         let broker = memory::Broker::new(memory::Settings::default(), memory::Metrics::new(&metrics));
         let context = Context {
             authenticator: Authenticator::Open,
@@ -135,8 +137,7 @@ impl World {
             lifecycle: Lifecycle::default(),
             limits: Limits::default(),
             metrics: driver::Metrics::new(&metrics),
-            outbox: Arc::default(),
-            outbox_metrics: delivery::Metrics::new(&metrics),
+            outboxes: delivery::Outboxes::new(delivery::Settings::default(), budget, delivery),
             rules: Rules::default(),
             session: Arc::new(session::Settings { publishes_in_flight_max: 8, ..session::Settings::default() }),
         };
