@@ -94,6 +94,7 @@ async fn run_until(app: &App, mut next: impl AsyncFnMut() -> Asked, mut reload: 
             () = app.lifecycle.failed().cancelled() => break None,
         }
     };
+    app.lifecycle.announce();
     let connections = app.connections.live();
     match signal {
         Some(signal) => tracing::info!(%signal, connections, "draining; a second signal ends the process at once"),

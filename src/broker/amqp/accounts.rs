@@ -133,7 +133,7 @@ impl Accounts {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Account, Arc<Known>>> {
-        self.known.lock().expect("no panic while held")
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -196,7 +196,7 @@ pub(super) async fn watch(
                 }
                 Event::ConnectionUnblocked => {
                     blocked = None;
-                    *unblocked.lock().expect("no panic while held") = Some(Instant::now());
+                    *unblocked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
                     info!(connection = role.as_str(), "RabbitMQ takes publishes again");
                 }
                 // Of a channel, too: whether the connection is meant, its status says.

@@ -123,7 +123,7 @@ impl Generation {
     }
 
     fn links(&self) -> MutexGuard<'_, Links> {
-        self.links.lock().expect("no panic while held")
+        self.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

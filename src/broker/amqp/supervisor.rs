@@ -17,11 +17,11 @@ pub(super) struct Current(Mutex<Option<Arc<Generation>>>);
 
 impl Current {
     pub(super) fn generation(&self) -> Option<Arc<Generation>> {
-        self.0.lock().expect("no panic while held").clone()
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
     fn set(&self, generation: Option<Arc<Generation>>) {
-        *self.0.lock().expect("no panic while held") = generation;
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = generation;
     }
 }
 

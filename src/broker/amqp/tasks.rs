@@ -4,7 +4,7 @@ use std::future::Future;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Held, Lifecycle};
 
 #[derive(Clone, Debug)]
 pub(super) struct Tasks {
@@ -29,6 +29,11 @@ impl Tasks {
             ended.run_until_cancelled(task).await;
             guard.disarm();
         });
+    }
+
+    /// A drain waits for what is published meanwhile, also when the session that sent it has gone.
+    pub(super) fn hold(&self) -> Held {
+        self.lifecycle.hold()
     }
 
     /// Cancelled when the generation has ended; cancelling it ends the generation.

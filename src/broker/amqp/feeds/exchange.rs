@@ -87,7 +87,7 @@ impl Exchanges {
     }
 
     fn by_name(&self) -> MutexGuard<'_, HashMap<ShortString, Weak<Exchange>>> {
-        self.by_name.lock().expect("no panic while held")
+        self.by_name.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

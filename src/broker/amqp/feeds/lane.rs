@@ -117,7 +117,7 @@ impl Lane {
     }
 
     fn bindings(&self) -> MutexGuard<'_, Option<Bindings<Route, Waiter>>> {
-        self.bindings.lock().expect("the binding state machine does not panic")
+        self.bindings.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -70,7 +70,7 @@ impl Homes {
     /// A home with room for one channel more, and the right to it. The earlier ones are filled first.
     pub(super) fn room(&self) -> Result<(Arc<Home>, OwnedSemaphorePermit), Fault> {
         let Inner { context, tasks, checks, channels, first, others } = &*self.0;
-        let mut others = others.lock().expect("no panic while held");
+        let mut others = others.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(found) = std::iter::once(first).chain(&*others).find_map(Home::seat) {
             return Ok(found);
         }
@@ -88,7 +88,7 @@ impl Homes {
     }
 
     pub(in crate::broker::amqp) async fn close(&self) {
-        let others = self.0.others.lock().expect("no panic while held").clone();
+        let others = self.0.others.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         for home in std::iter::once(&self.0.first).chain(&others) {
             home.line.close().await;
         }

@@ -259,6 +259,6 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while held")
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

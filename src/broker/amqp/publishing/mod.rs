@@ -28,6 +28,7 @@ use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::ident::SessionId;
+use crate::lifecycle::Held;
 use crate::session::Fault;
 use exchanges::Exchanges;
 
@@ -40,6 +41,7 @@ pub(super) struct Publisher {
     queue: mpsc::Sender<Outgoing>,
     room: Arc<Semaphore>,
     room_max: usize,
+    tasks: Tasks,
 }
 
 /// What is to be published, or why it can't be: that is answered in its turn, too.
@@ -66,6 +68,7 @@ struct Outgoing {
     done: oneshot::Sender<Result<(), Fault>>,
     /// Its part of the bound, until it was answered.
     _room: OwnedSemaphorePermit,
+    _held: Held,
 }
 
 /// Publishes on `line`, and looks for exchanges on `checks`.
@@ -86,7 +89,7 @@ pub(super) fn start(
         let (queue, outgoing) = mpsc::channel(messages_max);
         let writer = writer::Writer::new(context, line, declarer, &exchanges, tasks.ended());
         tasks.spawn(writer.run(outgoing));
-        Publisher { queue, room: room.clone(), room_max }
+        Publisher { queue, room: room.clone(), room_max, tasks: tasks.clone() }
     };
     (0..settings.publishers.max(1)).map(start).collect()
 }
@@ -101,7 +104,8 @@ impl Publisher {
             return Pending::ready(Err(Fault::Full { what, max: self.room_max, unit: "bytes", setting }));
         };
         let (done, answer) = oneshot::channel();
-        match self.queue.try_send(Outgoing { session, content, done, _room: room }) {
+        let outgoing = Outgoing { session, content, done, _room: room, _held: self.tasks.hold() };
+        match self.queue.try_send(outgoing) {
             Ok(()) => Pending::Waiting(answer),
             Err(_) => Pending::ready(Err(Fault::Unavailable)),
         }
