@@ -190,7 +190,7 @@ impl App {
         let drained = self.lifecycle.shut_down(self.settings).await;
         match drained {
             Drained::All => tracing::info!("every session has ended in time"),
-            Drained::Left(tasks) => tracing::warn!(tasks, "cut off at the deadline (drain.deadline)"),
+            Drained::Left(left) => tracing::warn!(left, "cut off at the deadline (drain.deadline)"),
         }
         drained
     }

@@ -49,7 +49,7 @@ pub struct Settings {
     pub drain_deadline: Duration,
 }
 
-/// What became of the tasks that a drain waits for.
+/// What became of the tasks, and of all else that is held, that a drain waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Drained {
     All,

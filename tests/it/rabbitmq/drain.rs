@@ -92,5 +92,5 @@ async fn a_broker_that_does_not_answer_holds_the_end_up_until_the_deadline() {
     gateway.wait_for("cut off at the deadline");
     assert_eq!(gateway.wait(), 1);
     let taken = begun.elapsed().as_secs_f64();
-    assert!((2.0..4.5).contains(&taken), "it took {taken} s");
+    assert!((2.0..8.0).contains(&taken), "it took {taken} s");
 }
