@@ -94,6 +94,7 @@ async fn run_until(app: &App, mut next: impl AsyncFnMut() -> Asked, mut reload: 
             () = app.lifecycle.failed().cancelled() => break None,
         }
     };
+    app.lifecycle.announce();
     let connections = app.connections.live();
     match signal {
         Some(signal) => tracing::info!(%signal, connections, "draining; a second signal ends the process at once"),
@@ -190,7 +191,7 @@ impl App {
         let drained = self.lifecycle.shut_down(self.settings).await;
         match drained {
             Drained::All => tracing::info!("every session has ended in time"),
-            Drained::Left(tasks) => tracing::warn!(tasks, "cut off at the deadline (drain.deadline)"),
+            Drained::Left(left) => tracing::warn!(left, "cut off at the deadline (drain.deadline)"),
         }
         drained
     }

@@ -56,13 +56,16 @@ pub async fn run(context: Arc<Context>, transport: Transport, admission: Admissi
 }
 
 /// A panic ends the session of which it is, with a close that says so, and nothing else.
-async fn serve(mut driver: Driver) {
-    let driven = AssertUnwindSafe(driver.drive()).catch_unwind().await;
-    let reason = driven.unwrap_or(CloseReason::Panicked);
-    driver.finish(&reason);
-    let closing = reason.closing();
-    let closing = Closing { code: closing.code, reason: closing.reason, patience: CLOSE_PATIENCE };
-    driver.into_transport().close(closing).await;
+#[expect(clippy::manual_async_fn, reason = "an async fn would keep the driver twice, once as its argument")]
+fn serve(mut driver: Driver) -> impl Future<Output = ()> + Send {
+    async move {
+        let driven = AssertUnwindSafe(driver.drive()).catch_unwind().await;
+        let reason = driven.unwrap_or(CloseReason::Panicked);
+        driver.finish(&reason);
+        let closing = reason.closing();
+        let closing = Closing { code: closing.code, reason: closing.reason, patience: CLOSE_PATIENCE };
+        driver.into_transport().close(closing).await;
+    }
 }
 
 struct Driver {

@@ -25,6 +25,9 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// How long a connection over the bound may take to hear that.
 const SURPLUS_TIME_MAX: Duration = Duration::from_secs(2);
 
+/// How long a request that has begun may take to its end when the process drains.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// Whether a connection is within the bound.
 #[derive(Debug)]
 pub(super) enum Place {
@@ -104,7 +107,8 @@ where
             () = site.lifecycle.draining().cancelled() => (),
         }
         connection.as_mut().graceful_shutdown();
-        connection.await
+        // A head that is not whole by now must not hold the drain up.
+        tokio::time::timeout(DRAIN_TIME_MAX, connection).await.unwrap_or(Ok(()))
     };
     let limited = tokio::time::timeout(time_max, driven);
     match site.lifecycle.stopping().run_until_cancelled(limited).await {

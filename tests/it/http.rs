@@ -305,3 +305,14 @@ async fn draining_ends_the_listening_and_leaves_clients_alone() {
     client.close(None).await.unwrap();
     within(gateway.lifecycle.ended()).await;
 }
+
+#[tokio::test]
+async fn a_head_that_is_never_whole_does_not_hold_a_drain_up() {
+    let gateway = Gateway::start(|it| it.header_timeout = Duration::from_secs(3_600));
+    let mut slow = gateway.connect().await;
+    let whole = "GET /nowhere HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    // In one packet, so that the gateway has read both.
+    answer(&mut slow, &format!("{whole}GET /demo/ HTTP/1.1\r\nHost:"), "page).\n").await;
+    gateway.lifecycle.drain();
+    within(gateway.lifecycle.ended()).await;
+}
