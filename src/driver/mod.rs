@@ -74,6 +74,7 @@ struct Driver {
     in_flight: VecDeque<InFlight>,
     settle_when_written: Vec<AckToken>,
     is_write_blocked: bool,
+    is_reading: bool,
     reads_in_a_row: u32,
     /// When this session is told that the process drains.
     drain_at: Option<Instant>,
@@ -131,6 +132,7 @@ impl Driver {
             in_flight: VecDeque::new(),
             settle_when_written: Vec::new(),
             is_write_blocked: false,
+            is_reading: true,
             reads_in_a_row: 0,
             drain_at: None,
             closed: None,
@@ -150,6 +152,7 @@ impl Driver {
             if let Some(reason) = self.closed.take() {
                 break reason;
             }
+            self.note_reading();
             self.arm(timer.as_mut());
             let event = std::future::poll_fn(|cx| {
                 if told_to_end.as_mut().poll(cx).is_ready() {

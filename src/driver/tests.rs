@@ -16,6 +16,7 @@ use crate::transport::memory::{Peer, pair};
 
 mod limits;
 mod rules;
+mod silence;
 
 /// A gateway without a network.
 struct Gateway {
