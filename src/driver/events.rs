@@ -7,10 +7,9 @@ use std::task::{Context, Poll};
 use rand::RngExt;
 use tokio::time::{Instant, Sleep};
 
-use super::{Asked, Driver, InFlight, WRITE_BUFFER_MAX};
-use crate::broker::Link;
+use super::{Asked, Driver, InFlight, Opened, WRITE_BUFFER_MAX};
 use crate::delivery::Item;
-use crate::ident::{OpId, Principal};
+use crate::ident::OpId;
 use crate::session::{Answer, CloseReason, Fault, Input};
 use crate::transport::{Gone, Inbound};
 
@@ -22,7 +21,7 @@ pub(super) enum Event {
     Drain,
     Flushed(Result<(), Gone>),
     Inbound(Inbound),
-    Opened(OpId, Result<(Link, Option<Principal>), Fault>),
+    Opened(OpId, Result<Opened, Fault>),
     Outbox,
     Stop,
     Timeout,
@@ -136,10 +135,10 @@ impl Driver {
             Event::Flushed(Err(Gone)) => self.ended = Some(Input::Gone),
             Event::Inbound(inbound) => self.receive(inbound),
             Event::Opened(op, outcome) => {
-                let outcome = outcome.map(|(link, principal)| {
+                let outcome = outcome.map(|Opened { link, user }| {
                     self.link = Some(link);
-                    self.user = principal.clone();
-                    Answer::Opened { principal }
+                    self.user = user;
+                    Answer::Opened { principal: self.user.as_ref().map(|it| it.user().clone()) }
                 });
                 self.handle(Input::Done { op, outcome });
             }
