@@ -160,6 +160,7 @@ impl App {
             metrics: metrics.driver,
             outboxes: delivery::Outboxes::new(settings.delivery, budget, metrics.delivery),
             rules: settings.rules,
+            users: registry::Users::new(settings.session.sessions_per_user_max),
             session: Arc::new(settings.session),
         };
         let connections = registry::Registry::new(settings.http.connections_max);
@@ -181,6 +182,7 @@ impl App {
             limits: settings.stomp,
             outboxes: context.outboxes.with(settings.delivery),
             rules: settings.rules,
+            users: context.users.with(settings.session.sessions_per_user_max),
             session: Arc::new(settings.session),
             ..context
         });

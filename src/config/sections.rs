@@ -122,7 +122,7 @@ fn session(reader: &mut Reader) -> session::Settings {
     let default = session::Settings::default();
     let (frames, frame_bytes) = ("session.transaction_frames_max", "session.transaction_bytes_max");
     let (publishes, publish_bytes) = ("session.publishes_in_flight_max", "session.publish_bytes_in_flight_max");
-    let messages = "session.messages_per_second_max";
+    let (messages, sessions) = ("session.messages_per_second_max", "session.sessions_per_user_max");
     let scopes: &[_] = &[("subscription", AckScope::Subscription), ("session", AckScope::Session)];
     let session = session::Settings {
         connect_wait: reader.time("session.connect_wait", default.connect_wait),
@@ -135,11 +135,18 @@ fn session(reader: &mut Reader) -> session::Settings {
         prefetch_max: reader.key("session.prefetch_max", number(1..=u16::MAX), default.prefetch_max),
         publishes_in_flight_max: reader.count(publishes, default.publishes_in_flight_max),
         publish_bytes_in_flight_max: reader.size(publish_bytes, GIB, default.publish_bytes_in_flight_max),
+        unsettled_max: reader.count("session.unsettled_max", default.unsettled_max),
+        sessions_per_user_max: reader.key(sessions, number(0..=100_000_000), default.sessions_per_user_max),
         messages_per_second_max: reader.key(messages, number(0..=100_000_000), default.messages_per_second_max),
         bytes_per_second_max: reader.key("session.bytes_per_second_max", bytes(0..=GIB), default.bytes_per_second_max),
         ack_scope: reader.key("session.ack_scope", choice(scopes), default.ack_scope),
         ..default
     };
+    reader.rule(
+        &["session.prefetch_max", "session.unsettled_max"],
+        usize::from(session.prefetch_max) <= session.unsettled_max,
+        "breaks a rule: session.prefetch_max must not be larger than session.unsettled_max",
+    );
     reader.rule(
         &["session.prefetch_default", "session.prefetch_max"],
         session.prefetch_default <= session.prefetch_max,

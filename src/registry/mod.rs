@@ -1,7 +1,11 @@
-//! Who is connected: admission and counts of live connections.
+//! Who is connected: admission and counts of live connections, and of the sessions of each user.
+
+mod users;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use users::{TooMany, UserSession, Users};
 
 /// Admits connections up to a bound. Cloning it clones a handle.
 #[derive(Clone, Debug)]

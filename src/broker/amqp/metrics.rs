@@ -124,6 +124,7 @@ impl Metrics {
                 | Fault::Refused(_)
                 | Fault::Unavailable
                 | Fault::Unsupported(_)
+                | Fault::UserSessions { .. }
                 | Fault::VhostRefused { .. },
             ) => &self.failed,
         };

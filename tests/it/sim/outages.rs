@@ -15,7 +15,7 @@ use stompgate::broker::{Outage, memory};
 use stompgate::destination::Pattern;
 use stompgate::driver::{self, Context};
 use stompgate::lifecycle::Lifecycle;
-use stompgate::registry::Registry;
+use stompgate::registry::{Registry, Users};
 use stompgate::stomp::{Command, Decoder, Frame, Limits, Version};
 use stompgate::transport::memory::{Peer, pair};
 use stompgate::transport::{Inbound, Transport};
@@ -139,6 +139,7 @@ impl World {
             metrics: driver::Metrics::new(&metrics),
             outboxes: delivery::Outboxes::new(delivery::Settings::default(), budget, delivery),
             rules: Rules::default(),
+            users: Users::new(0),
             session: Arc::new(session::Settings { publishes_in_flight_max: 8, ..session::Settings::default() }),
         };
         Self {
