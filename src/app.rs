@@ -106,7 +106,7 @@ impl App {
             rules: settings.rules,
             session: Arc::new(settings.session),
         };
-        let connections = registry::Registry::new(settings.http.connections_max);
+        let connections = registry::Registry::new(settings.http.connections_max, settings.http.connections_per_ip_max);
         let http_addr = start_http(settings.http, context, metrics.http, connections.clone(), &http_latch)?;
         guard.disarm();
         Ok(Self { http_addr, admin_addr, lifecycle, connections, settings: settings.lifecycle })
@@ -179,6 +179,7 @@ fn start_http(
     latch: &Latch,
 ) -> Result<SocketAddr, StartError> {
     let (listen, path, has_demo) = (settings.listen, settings.path.clone(), settings.demo);
+    let s = if settings.tls.is_some() { "s" } else { "" };
     let lifecycle = context.lifecycle.clone();
     let listener = http::Listener::bind(settings).map_err(cant_listen(listen, "http.listen"))?;
     let address = listener.local_addr().map_err(cant_listen(listen, "http.listen"))?;
@@ -187,9 +188,9 @@ fn start_http(
     lifecycle.spawn(listener.serve(connections, metrics, lifecycle.clone(), on_client));
     latch.set(true);
     let shown = admin::reachable(address);
-    tracing::info!("clients: ws://{shown}{path}, listening on {address}");
+    tracing::info!("clients: ws{s}://{shown}{path}, listening on {address}");
     if has_demo {
-        tracing::info!("new here? Open http://{shown}/demo/ in two browser windows and talk");
+        tracing::info!("new here? Open http{s}://{shown}/demo/ in two browser windows and talk");
     }
     Ok(address)
 }

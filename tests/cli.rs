@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 #![allow(clippy::disallowed_methods, reason = "there is no runtime here whose clock could be asked")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
@@ -178,6 +179,48 @@ impl Drop for Gateway {
     }
 }
 
+/// A STOMP client on a socket of its own.
+struct Client(TcpStream);
+
+impl Client {
+    const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// The client, or what it was refused with.
+    fn connect(address: &str) -> Result<Self, String> {
+        let mut tcp = TcpStream::connect(address).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        // Who is turned away may be so before it has asked.
+        let _asked = tcp.write_all(Self::UPGRADE.as_bytes());
+        let mut client = Self(tcp);
+        let head = client.read_until("\r\n\r\n");
+        if !head.starts_with("HTTP/1.1 101 ") {
+            return Err(head + &client.read_until("\n"));
+        }
+        assert!(client.ask("CONNECT\naccept-version:1.2\n\n\0").contains("CONNECTED\n"));
+        Ok(client)
+    }
+
+    /// Sends a short frame, and returns the one that it is answered with.
+    fn ask(&mut self, frame: &str) -> String {
+        let length = u8::try_from(frame.len()).ok().filter(|it| *it < 126).unwrap();
+        // Text, masked by zeros.
+        let head = [0x81, 0x80 | length, 0, 0, 0, 0];
+        self.0.write_all(&[&head, frame.as_bytes()].concat()).unwrap();
+        self.read_until("\0")
+    }
+
+    fn read_until(&mut self, end: &str) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            read.push(byte[0]);
+        }
+        String::from_utf8_lossy(&read).into_owned()
+    }
+}
+
 #[test]
 fn a_gateway_without_configuration_is_healthy_and_ends_cleanly_when_it_is_told_to() {
     for signal in ["TERM", "INT"] {
@@ -221,4 +264,62 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_may_and_named_when_that_is_not
     gateway.wait_for("/demo/");
     gateway.signal("TERM");
     assert_eq!(gateway.wait(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_file_descriptor_left_who_comes_is_told_so_and_who_is_there_notices_nothing() {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "ulimit -n 60 && exec \"$0\"", env!("CARGO_BIN_EXE_stompgate")]).env_clear().stdin(Stdio::null());
+    let gateway = Gateway::spawn(&mut shell);
+    let line = gateway.wait_for("clients: ws://");
+    let (_, address) = line.split_once("listening on ").unwrap();
+    let address = address.split('"').next().unwrap();
+
+    let mut clients = Vec::new();
+    let refused = loop {
+        match Client::connect(address) {
+            Ok(client) => clients.push(client),
+            Err(refused) => break refused,
+        }
+        assert!(clients.len() < 60, "there are no more files than that");
+    };
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("Retry-After: 5\r\n"), "{refused}");
+    assert!(refused.ends_with("as many open files as it may have: 60 (ulimit -n).\n"), "{refused}");
+    // Silent ones, too: they are told, and do not keep others from being told.
+    let silent: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for _ in 0..50 {
+        assert!(Client::connect(address).is_err_and(|it| it.starts_with("HTTP/1.1 503 ")));
+        let receipt = clients[0].ask("SEND\ndestination:/topic/a\nreceipt:r\n\n\0");
+        assert!(receipt.contains("receipt-id:r\n"), "{receipt}");
+    }
+    for mut tcp in silent {
+        let mut told = String::new();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.read_to_string(&mut told).unwrap();
+        assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
+    }
+    gateway.wait_for("cannot accept connections");
+    // Said once. And while nobody comes, though no descriptor is left, nothing is done.
+    let (used, begun) = (cpu_ticks(gateway.child.id()), Instant::now());
+    assert_eq!(gateway.log.recv_timeout(Duration::from_secs(1)), Err(mpsc::RecvTimeoutError::Timeout));
+    let (used, elapsed) = (cpu_ticks(gateway.child.id()) - used, begun.elapsed());
+    assert!(u128::from(used) * 10 < elapsed.as_millis() / 4, "{used} ticks of 10 ms in {elapsed:?}");
+
+    clients.truncate(1);
+    let deadline = Instant::now() + PATIENCE;
+    while Client::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "descriptors are free again");
+    }
+    assert!(clients[0].ask("SEND\ndestination:/topic/a\nreceipt:s\n\n\0").contains("receipt-id:s\n"));
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), 0);
+}
+
+/// Time of the process on the processors, its system calls included, in units of 10 ms.
+#[cfg(target_os = "linux")]
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').skip(11).take(2).map(|it| it.parse::<u64>().unwrap()).sum()
 }

@@ -50,7 +50,7 @@ impl Gateway {
             rules: Rules::default(),
             session: Arc::new(session),
         };
-        Self { context: Arc::new(context), registry: Registry::new(1_000), metrics }
+        Self { context: Arc::new(context), registry: Registry::new(1_000, 0), metrics }
     }
 
     fn open(&self) -> Client {
