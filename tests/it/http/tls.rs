@@ -13,8 +13,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::*;
+use crate::client;
 
 const NAME: &str = "gateway.test";
+type Client = WebSocketStream<TlsStream<TcpStream>>;
+
 const BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
 
 /// Files of the test's own, removed when it is dropped.
@@ -78,12 +81,17 @@ async fn secure(gateway: &Gateway, connector: &TlsConnector) -> std::io::Result<
     within(connector.connect(ServerName::try_from(NAME).unwrap(), gateway.connect().await)).await
 }
 
-async fn upgrade(gateway: &Gateway, connector: &TlsConnector) -> WebSocketStream<TlsStream<TcpStream>> {
-    let stream = secure(gateway, connector).await.unwrap();
+async fn upgrade(gateway: &Gateway, connector: &TlsConnector) -> Client {
+    upgrade_at(gateway.address, connector).await
+}
+
+async fn upgrade_at(address: SocketAddr, connector: &TlsConnector) -> Client {
+    let tcp = TcpStream::connect(address).await.unwrap();
+    let stream = within(connector.connect(ServerName::try_from(NAME).unwrap(), tcp)).await.unwrap();
     within(client_async(format!("wss://{NAME}/ws"), stream)).await.unwrap().0
 }
 
-async fn hears_itself(client: &mut WebSocketStream<TlsStream<TcpStream>>) {
+async fn hears_itself(client: &mut Client) {
     client.send(Message::text("hello")).await.unwrap();
     assert_eq!(within(client.next()).await.unwrap().unwrap(), Message::text("hello"));
 }
@@ -230,7 +238,7 @@ async fn much_that_waits_for_a_slow_reader_arrives_whole_and_in_order() {
     let (mut sink, mut stream) = client.split();
     let payload = |i: usize| format!("{i} {}", "x".repeat(i * 97 % 60_000));
     let writing = async {
-        for i in 0..2_000 {
+        for i in 0..400 {
             sink.send(Message::text(payload(i))).await.unwrap();
         }
     };
@@ -239,7 +247,7 @@ async fn much_that_waits_for_a_slow_reader_arrives_whole_and_in_order() {
         for _ in 0..10_000 {
             tokio::task::yield_now().await;
         }
-        for i in 0..2_000 {
+        for i in 0..400 {
             assert_eq!(stream.next().await.unwrap().unwrap(), Message::text(payload(i)));
         }
     };
@@ -255,4 +263,34 @@ async fn connections_that_come_at_once_all_shake_hands() {
     let mut clients = within(join_all((0..100).map(|_| upgrade(&gateway, &connector)))).await;
     hears_itself(&mut clients[99]).await;
     assert_eq!(gateway.counted("stompgate_tls_handshakes_total", ""), 100.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_given_up_and_others_are_served() {
+    let files = Files::new();
+    let tls = files.load();
+    let app = client::start(|it| {
+        it.http.tls = Some(tls);
+        it.delivery.bytes_max = 64 * 1024;
+    })
+    .await;
+    let connector = files.connector(BOTH);
+    let [mut stuck, mut publisher] =
+        [upgrade_at(app.http_addr, &connector).await, upgrade_at(app.http_addr, &connector).await];
+    for client in [&mut stuck, &mut publisher] {
+        client.send(Message::text("CONNECT\naccept-version:1.2\n\n\0")).await.unwrap();
+        assert!(within(client.next()).await.unwrap().unwrap().into_text().unwrap().starts_with("CONNECTED\n"));
+        client.send(Message::text("SUBSCRIBE\nid:s\ndestination:/topic/a\nreceipt:r\n\n\0")).await.unwrap();
+        assert!(within(client.next()).await.unwrap().unwrap().into_text().unwrap().starts_with("RECEIPT\n"));
+    }
+    let body = "x".repeat(60_000);
+    let given_up = "stompgate_sessions_closed_total{reason=\"slow_consumer\"}";
+    while client::metric(&app, given_up).await == 0.0 {
+        publisher.send(Message::text(format!("SEND\ndestination:/topic/a\n\n{body}\0"))).await.unwrap();
+        let message = within(publisher.next()).await.unwrap().unwrap().into_text().unwrap();
+        assert!(message.starts_with("MESSAGE\n") && message.ends_with(&format!("{body}\0")));
+    }
+    drop(stuck);
+    client::until(&app, "stompgate_sessions{phase=\"closing\"}", 0.0).await;
+    client::until(&app, "stompgate_outbox_bytes", 0.0).await;
 }
