@@ -1,8 +1,10 @@
 //! Takes connections from the kernel, no faster than they become WebSockets, and also without a file descriptor left.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::site::Site;
 use super::{Metrics, raw, refusal, socket};
+
+/// File descriptors that clients leave to the broker, to operators and to the files that are read again.
+const KEPT_FILES: u64 = 32;
 
 /// Time for the process to give back what `accept` lacked.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -46,11 +51,20 @@ pub(super) struct Handshake {
     handshakes: IntGauge,
 }
 
+/// The limit of open files.
+#[derive(Clone, Copy, Debug)]
+struct Files {
+    max: u64,
+    /// Descriptors from here on are kept. The lowest free one is given out, so it is reached when all others are used.
+    kept_from: u64,
+}
+
 #[derive(Debug)]
 pub(super) struct Acceptor<'a> {
     listening: &'a TcpListener,
     site: &'a Site,
     places: Arc<Semaphore>,
+    files: Files,
     /// Its descriptor is what a client is turned away with when there is no other one.
     spare: Option<File>,
     reported: Option<Instant>,
@@ -59,7 +73,7 @@ pub(super) struct Acceptor<'a> {
 impl<'a> Acceptor<'a> {
     pub(super) fn new(listening: &'a TcpListener, site: &'a Site) -> Self {
         let places = Arc::new(Semaphore::new(site.settings.handshakes_max));
-        Self { listening, site, places, spare: spare(), reported: None }
+        Self { listening, site, places, files: Files::of_process(), spare: spare(), reported: None }
     }
 
     /// The next connection, or `None` once the process drains. Those who are not accepted yet wait in the kernel.
@@ -70,6 +84,11 @@ impl<'a> Acceptor<'a> {
         loop {
             // `accept` is cancel-safe, and when it is cancelled nothing is accepted any more.
             match draining.run_until_cancelled(self.listening.accept()).await? {
+                Ok((tcp, _)) if self.files.are_used_up_by(&tcp) => {
+                    metrics.accept_errors.inc();
+                    self.report("all file descriptors for clients are used");
+                    draining.run_until_cancelled(self.turn_away(&tcp)).await?;
+                }
                 Ok((tcp, peer)) => match socket::prepare(&tcp) {
                     Ok(()) => {
                         metrics.accepted.inc();
@@ -103,36 +122,54 @@ impl<'a> Acceptor<'a> {
     async fn cope(&mut self, error: &io::Error) {
         let is_out_of_files = error.raw_os_error().is_some_and(|it| OUT_OF_FILES.contains(&it));
         if is_out_of_files && self.spare.take().is_some() {
-            self.turn_away().await;
+            // Whether somebody waits is not known: without a descriptor `accept` fails before it looks.
+            if let Some(Ok((tcp, _))) = self.listening.accept().now_or_never() {
+                self.turn_away(&tcp).await;
+            }
         } else {
             sleep(ACCEPT_PAUSE).await;
         }
         self.spare = self.spare.take().or_else(spare);
     }
 
-    /// Answers one client, if one waits. Left in the kernel they would wait for nothing, and nothing else could be told
-    /// from `accept`, which fails at once as long as there is no descriptor.
-    async fn turn_away(&self) {
-        let Some(Ok((tcp, peer))) = self.listening.accept().now_or_never() else { return };
+    /// Left in the kernel, clients would wait for nothing.
+    async fn turn_away(&self, tcp: &TcpStream) {
         self.site.metrics.refused(refusal::OPEN_FILES);
-        tracing::debug!(%peer, "connection refused for want of a file descriptor");
         if self.site.settings.tls.is_some() {
-            raw::answer(&tcp, &TLS_ALERT);
+            raw::answer(tcp, &TLS_ALERT);
             return;
         }
         // Whether the request is there or not, the answer is the same.
         let _asked = timeout(REQUEST_WAIT, tcp.readable()).await;
-        let limit = rlimit::getrlimit(Resource::NOFILE).map_or(0, |(soft, _)| soft);
-        let text = format!("The gateway has as many open files as it may have: {limit} (ulimit -n).\n");
-        raw::answer(&tcp, raw::page("503 Service Unavailable\r\nRetry-After: 5", &text).as_bytes());
+        let max = self.files.max;
+        let text =
+            format!("The gateway has as many files open for clients as it may have: {max} in all (ulimit -n).\n");
+        raw::answer(tcp, raw::page("503 Service Unavailable\r\nRetry-After: 5", &text).as_bytes());
     }
 
-    fn report(&mut self, error: &io::Error) {
+    fn report(&mut self, error: impl fmt::Display) {
         let now = Instant::now();
         if self.reported.is_none_or(|it| it + REPORT_PAUSE <= now) {
             self.reported = Some(now);
             tracing::warn!(%error, "cannot accept connections; who comes is answered with 503, if at all");
         }
+    }
+}
+
+impl Files {
+    fn of_process() -> Self {
+        let max = rlimit::getrlimit(Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        Self { max, kept_from: max - KEPT_FILES.min(max / 4) }
+    }
+
+    fn are_used_up_by(&mut self, tcp: &TcpStream) -> bool {
+        let is_kept = |files: &Self| u64::try_from(tcp.as_raw_fd()).is_ok_and(|it| files.kept_from <= it);
+        if !is_kept(self) {
+            return false;
+        }
+        // It may have been raised meanwhile.
+        *self = Self::of_process();
+        is_kept(self)
     }
 }
 
