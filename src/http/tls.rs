@@ -120,7 +120,8 @@ impl Tls {
         }
         match loaded {
             Ok(Some(current)) => {
-                tracing::info!(expires = %current.expiry, "new handshakes use the certificate as read");
+                let expires = current.expiry;
+                tracing::info!(%expires, "new handshakes use the certificate as read");
                 *self.0.current.lock().expect("no panic while held") = current;
                 self.show_expiry();
                 Ok(())
@@ -138,6 +139,8 @@ impl Tls {
     /// From now on `metrics` know the certificate.
     pub(super) fn report_to(&self, metrics: &Metrics) {
         self.0.metrics.get_or_init(|| metrics.clone());
+        let expires = self.0.current.lock().expect("no panic while held").expiry;
+        tracing::info!(%expires, "TLS towards clients, with the certificate of http.tls");
         self.show_expiry();
     }
 
