@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by level. A module may name those of the levels above it in this list.
 const LEVELS: &[&[&str]] = &[
-    &["ident", "stomp", "lifecycle", "telemetry"],
+    &["ident", "stomp", "lifecycle", "pem", "telemetry"],
     &["message", "destination", "transport"],
     &["session", "auth", "delivery"],
     &["broker", "registry"],

@@ -76,17 +76,58 @@ fn http(reader: &mut Reader) -> http::Settings {
     let default = http::Settings::default();
     let path = string("a path such as `/ws`, other than `/demo`", is_path);
     let origins = list(string("an origin such as `https://www.example.org`, or `*`", is_origin));
-    http::Settings {
+    let per_ip = number(0..=100_000_000).worded("a whole number from 1 to 100000000; 0 for no limit");
+    let settings = http::Settings {
         listen: reader.key("http.listen", address(), default.listen),
         path: reader.key("http.path", path, default.path),
         allowed_origins: reader.key("http.allowed_origins", origins, default.allowed_origins),
         connections_max: reader.count("http.connections_max", default.connections_max),
+        connections_per_ip_max: reader.key("http.connections_per_ip_max", per_ip, default.connections_per_ip_max),
+        handshakes_max: reader.count("http.handshakes_max", default.handshakes_max),
         header_timeout: reader.time("http.header_timeout", default.header_timeout),
         backlog: reader.key("http.backlog", number(1..=65_535), default.backlog),
         demo: reader.key("http.demo", flag(), default.demo),
         requests_time_max: reader.time("http.requests_time_max", default.requests_time_max),
+        proxies: proxies(reader),
+        tls_handshake_timeout: default.tls_handshake_timeout,
+        tls: None,
         websocket: default.websocket,
-    }
+    };
+    let tls = https(reader);
+    let tls_handshake_timeout = reader.time("http.tls.handshake_timeout", settings.tls_handshake_timeout);
+    http::Settings { tls, tls_handshake_timeout, ..settings }
+}
+
+fn proxies(reader: &mut Reader) -> http::Proxies {
+    let network = parsed("an IP address, or a network such as `10.0.0.0/8`", http::Network::to_string);
+    let headers: &[_] = &[
+        ("off", http::ClientHeader::Off),
+        ("forwarded", http::ClientHeader::Forwarded),
+        ("x-forwarded-for", http::ClientHeader::XForwardedFor),
+    ];
+    let proxies = http::Proxies {
+        trusted: reader.key("http.trusted_proxies", list(network), Vec::new()),
+        proxy_protocol: reader.key("http.proxy_protocol", flag(), false),
+        header: reader.key("http.forwarded", choice(headers), http::ClientHeader::Off),
+    };
+    let is_used = proxies.proxy_protocol || proxies.header != http::ClientHeader::Off;
+    reader.rule(
+        &["http.proxy_protocol", "http.forwarded", "http.trusted_proxies"],
+        !is_used || !proxies.trusted.is_empty(),
+        "is given, but nobody is trusted to speak for clients: list the addresses of your proxies in \
+         http.trusted_proxies",
+    );
+    proxies
+}
+
+/// TLS towards clients.
+fn https(reader: &mut Reader) -> Option<http::Tls> {
+    let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
+    let files = http::TlsFiles { certificate: text(http::TlsFiles::CERTIFICATE), key: text(http::TlsFiles::KEY) };
+    http::Tls::load(files).unwrap_or_else(|faults| {
+        faults.iter().for_each(|it| reader.rule(&[it.setting], false, &it.problem));
+        None
+    })
 }
 
 fn stomp(reader: &mut Reader) -> Protocol {

@@ -66,7 +66,7 @@ impl Gateway {
             users: Users::new(session.sessions_per_user_max),
             session: Arc::new(session),
         };
-        Self { context: Arc::new(context), registry: Registry::new(1_000), metrics }
+        Self { context: Arc::new(context), registry: Registry::new(1_000, 0), metrics }
     }
 
     fn open(&self) -> Client {

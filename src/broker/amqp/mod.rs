@@ -59,7 +59,7 @@ use relay::Relay;
 pub use link::Link;
 pub use metrics::Metrics;
 pub use settings::{Identity, Name, NameError, Settings};
-pub use tls::{Tls, TlsFault, TlsFiles};
+pub use tls::{Tls, TlsFiles};
 pub use url::{Url, UrlError};
 
 /// Which one of several serves this value: always the same one.

@@ -146,7 +146,7 @@ impl World {
             rng: StdRng::seed_from_u64(seed),
             broker,
             context: Arc::new(context),
-            connections: Registry::new(usize::MAX),
+            connections: Registry::new(usize::MAX, 0),
             clients: Vec::new(),
             leaving: Vec::new(),
             moment: 0,
