@@ -60,6 +60,16 @@ pub enum Outage {
     Reject,
 }
 
+impl Outage {
+    /// For the log.
+    const fn consequence(self) -> &'static str {
+        match self {
+            Self::Hold => "sessions stay, and what they send is held (broker.outage)",
+            Self::Reject => "sessions end (broker.outage)",
+        }
+    }
+}
+
 /// What a back end needs to know of a session.
 #[derive(Debug)]
 pub struct LinkRequest {

@@ -2,13 +2,17 @@
 //! own, which all sessions of that account share and no other; the key holds the passcode, too.
 //!
 //! ```text
-//! nobody ──CONNECT──▶ connecting ──▶ connected ──unused for a while, or lost──▶ nobody
-//!                          │            │  ▲
-//!                          ▼            ▼  │ asked RabbitMQ once more, by whom comes after a longer while
-//!                       refused        checking ──▶ refused: serves those that are there until the last has gone
+//!                                      reconnecting ──refused, or unused for a while──▶ nobody
+//!                                      lost │  ▲ (`broker.outage = "hold"`)
+//!                                           ▼  │
+//! nobody ──CONNECT──▶ connecting ──────▶ connected ──unused for a while, or lost──▶ nobody
+//!                          │                │  ▲
+//!                          ▼                ▼  │ asked RabbitMQ once more, by whom comes after a longer while
+//!                       refused          checking ──▶ refused: serves those that are there until the last has gone
 //! ```
 //!
-//! Whoever asks meanwhile waits for the same attempt. No refusal is remembered.
+//! Whoever asks meanwhile waits for the same attempt; while it reconnects they are let in at once. No refusal is
+//! remembered.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -16,17 +20,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
 use super::Link;
+use super::availability::Availability;
+use super::backoff::Backoff;
 use super::connection::{Role, close, connect};
 use super::context::{Account, Context};
 use super::generation::Generation;
 use super::metrics::{Counted, Metrics};
 use super::relay::Relay;
 use super::settings::Settings;
-use crate::broker::LinkRequest;
+use crate::broker::{LinkRequest, Outage};
 use crate::lifecycle::Lifecycle;
 use crate::session::{Credentials, Fault};
 
@@ -43,6 +49,8 @@ pub(super) struct Accounts {
     /// Of those that are connected.
     room: Arc<Semaphore>,
     attempts: Semaphore,
+    /// While RabbitMQ is away, one probe looks for it, and not each account.
+    pub(super) availability: Availability,
     /// An account was connected, or lost.
     pub(super) changed: Notify,
 }
@@ -67,10 +75,15 @@ enum State {
 }
 
 impl Accounts {
-    pub(super) fn new(settings: Arc<Settings>, metrics: Metrics, lifecycle: Lifecycle) -> Self {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        availability: Availability,
+    ) -> Self {
         let room = Arc::new(Semaphore::new(settings.accounts_max));
-        let attempts = Semaphore::new(settings.connects_in_flight_max);
-        Self { settings, metrics, lifecycle, known: Mutex::default(), room, attempts, changed: Notify::new() }
+        let (attempts, changed) = (Semaphore::new(settings.connects_in_flight_max), Notify::new());
+        Self { settings, metrics, lifecycle, known: Mutex::default(), room, attempts, availability, changed }
     }
 
     /// Lets a session in as whom it says it is.
@@ -91,7 +104,12 @@ impl Accounts {
 
     /// Whether any account is connected: then RabbitMQ can be used.
     pub(super) fn is_connected(&self) -> bool {
-        self.known().values().any(|it| matches!(*it.state.borrow(), State::Connected { .. }))
+        let is_connected = |it: &State| matches!(it, State::Connected { relay, .. } if relay.epochs.now().is_some());
+        self.known().values().any(|it| is_connected(&it.state.borrow()))
+    }
+
+    fn holds(&self) -> bool {
+        self.settings.outage == Outage::Hold
     }
 
     /// C2, C4, C20.
@@ -157,92 +175,154 @@ struct Place {
     known: Arc<Known>,
 }
 
-/// What an account that is connected consists of.
-struct Connected {
+/// What an account has that was connected once.
+struct Kept {
     relay: Arc<Relay>,
-    generation: Arc<Generation>,
     _room: OwnedSemaphorePermit,
     _counted: Counted,
+}
+
+/// Why a generation is over.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Lost,
+    Unused,
 }
 
 impl Place {
     async fn keep(self) {
         let stopping = self.accounts.lifecycle.stopping();
-        let Some(outcome) = stopping.run_until_cancelled(self.connect()).await else { return };
-        let connected = match outcome {
-            Ok(connected) => connected,
+        let Some(outcome) = stopping.run_until_cancelled(self.begin()).await else { return };
+        let (kept, mut generation) = match outcome {
+            Ok(begun) => begun,
             Err(fault) => return self.fail(fault),
         };
         debug!(account = ?self.account, "connected to RabbitMQ for clients");
-        connected.relay.epochs.set(Some(connected.generation.clone()));
-        self.admit(&connected);
-        self.accounts.changed.notify_one();
-        self.serve(&connected).await;
-        self.fail(Fault::Unavailable);
-        let generation = &connected.generation;
-        if generation.tasks.ended().is_cancelled() && !stopping.is_cancelled() {
-            self.accounts.metrics.losses.inc();
-        }
-        connected.relay.epochs.set(None);
-        connected.relay.end(Fault::Unavailable);
-        generation.end().await;
-        drop(connected);
+        let relay = &kept.relay;
+        let fault = loop {
+            relay.begin(&generation);
+            self.admit(relay, Instant::now());
+            self.accounts.changed.notify_one();
+            let end = self.serve(relay, &generation).await;
+            if end == End::Lost {
+                relay.lost();
+            }
+            self.accounts.changed.notify_one();
+            generation.end().await;
+            if end == End::Unused || !self.accounts.holds() || stopping.is_cancelled() {
+                break Fault::Unavailable;
+            }
+            generation = match stopping.run_until_cancelled(self.find_again(relay)).await {
+                Some(Ok(generation)) => generation,
+                Some(Err(fault)) => break fault,
+                None => break Fault::Unavailable,
+            };
+        };
+        self.fail(fault.clone());
+        relay.end(fault);
         self.accounts.changed.notify_one();
     }
 
-    async fn connect(&self) -> Result<Connected, Fault> {
-        let Accounts { settings, metrics, lifecycle, room, attempts, .. } = &*self.accounts;
-        let attempt = tokio::select! {
-            attempt = attempts.acquire() => attempt,
-            // Those who asked have gone while others connected.
-            () = self.abandoned() => return Err(Fault::Unavailable),
-        };
-        let _attempt = attempt.expect("it is never closed");
+    /// Until RabbitMQ has answered, or nobody waits for that any more.
+    async fn begin(&self) -> Result<(Kept, Arc<Generation>), Fault> {
+        let Accounts { settings, metrics, lifecycle, room, .. } = &*self.accounts;
         if room.available_permits() == 0 {
             return Err(no_room(settings.accounts_max));
         }
         let (account, lifecycle) = (self.account.clone(), lifecycle.clone());
         let context = Arc::new(Context::new(settings.clone(), account, metrics.clone(), lifecycle));
-        match Generation::connect(&context).await {
-            Ok(generation) => {
-                metrics.connects.inc();
-                // Not before: whom RabbitMQ refuses takes no room from others.
-                let Ok(room) = room.clone().try_acquire_owned() else {
-                    generation.end().await;
-                    return Err(no_room(settings.accounts_max));
-                };
-                Ok(Connected {
-                    relay: Relay::start(&context),
-                    generation,
-                    _room: room,
-                    _counted: Counted::new(&metrics.accounts),
-                })
+        let connected = tokio::select! {
+            connected = self.connect(&context, |it| *it != Fault::Unavailable) => connected,
+            // Those who asked have gone while others connected.
+            () = self.abandoned() => Err(Fault::Unavailable),
+        };
+        let generation = connected?;
+        // Not before: whom RabbitMQ refuses takes no room from others.
+        let Ok(room) = room.clone().try_acquire_owned() else {
+            generation.end().await;
+            return Err(no_room(settings.accounts_max));
+        };
+        let kept = Kept { relay: Relay::start(&context), _room: room, _counted: Counted::new(&metrics.accounts) };
+        Ok((kept, generation))
+    }
+
+    /// Until RabbitMQ lets the account in or does not know it any more, or nobody has used it for a while.
+    async fn find_again(&self, relay: &Arc<Relay>) -> Result<Arc<Generation>, Fault> {
+        let Settings { reconnect_delay_min, reconnect_delay_max, .. } = *self.accounts.settings;
+        let again = async {
+            // All accounts are lost at the same moment.
+            sleep(Backoff::new(reconnect_delay_min, reconnect_delay_max).pause(false, rand::random())).await;
+            self.connect(&relay.context, is_refusal).await
+        };
+        tokio::select! {
+            connected = again => connected,
+            () = self.attend(relay) => Err(Fault::Unavailable),
+        }
+    }
+
+    /// Tries again and again if what is asked of sessions is to wait, until there is an answer that counts.
+    async fn connect(&self, context: &Arc<Context>, counts: fn(&Fault) -> bool) -> Result<Arc<Generation>, Fault> {
+        let Accounts { settings, metrics, attempts, availability, changed, .. } = &*self.accounts;
+        let mut backoff = Backoff::new(settings.reconnect_delay_min, settings.reconnect_delay_max);
+        loop {
+            if self.accounts.holds() {
+                availability.reached().await;
             }
-            Err(error) => {
-                metrics.connect_failures.inc();
-                Err(error.fault(&context))
+            let attempt = attempts.acquire().await.expect("it is never closed");
+            let error = match Generation::connect(context).await {
+                Ok(generation) => {
+                    metrics.connects.inc();
+                    return Ok(generation);
+                }
+                Err(error) => error,
+            };
+            drop(attempt);
+            metrics.connect_failures.inc();
+            let fault = error.fault(context);
+            if !self.accounts.holds() || counts(&fault) {
+                return Err(fault);
             }
+            if fault == Fault::Unavailable {
+                changed.notify_one();
+            }
+            sleep(backoff.pause(error.is_refusal(), rand::random())).await;
         }
     }
 
     /// Until it is lost, or nobody has used it for a while, or the process stops.
-    async fn serve(&self, connected: &Connected) {
-        let ended = connected.generation.tasks.ended();
+    async fn serve(&self, relay: &Arc<Relay>, generation: &Generation) -> End {
+        let ended = generation.tasks.ended();
         let mut is_known = true;
         loop {
             tokio::select! {
-                () = ended.cancelled() => return,
+                () = ended.cancelled() => return End::Lost,
                 () = self.known.due.notified(), if is_known => {
-                    match ended.run_until_cancelled(self.check(connected)).await {
-                        Some(Ok(())) => self.admit(connected),
+                    match ended.run_until_cancelled(self.check(relay)).await {
+                        Some(Ok(())) => self.admit(relay, Instant::now()),
                         Some(Err(fault)) => {
                             is_known = false;
                             self.fail(fault);
                         }
-                        None => return,
+                        // Whoever asked is answered by what comes of that.
+                        None => {
+                            self.known.due.notify_one();
+                            return End::Lost;
+                        }
                     }
                 }
-                () = sleep_until(self.next_look(&connected.relay)) => if self.is_idle(&connected.relay) {
+                () = sleep_until(self.next_look(relay)) => if self.is_idle(relay) {
+                    return End::Unused;
+                }
+            }
+        }
+    }
+
+    /// While RabbitMQ is away it can't be asked: who was let in before, is. Returns when nobody has used it for a while.
+    async fn attend(&self, relay: &Arc<Relay>) {
+        loop {
+            tokio::select! {
+                () = self.known.due.notified() => self.admit(relay, Instant::now()),
+                () = sleep_until(self.next_look(relay)) => if self.is_idle(relay) {
                     return;
                 }
             }
@@ -250,22 +330,22 @@ impl Place {
     }
 
     /// Whether RabbitMQ would still let the account in.
-    async fn check(&self, connected: &Connected) -> Result<(), Fault> {
+    async fn check(&self, relay: &Relay) -> Result<(), Fault> {
         let _attempt = self.accounts.attempts.acquire().await.expect("it is never closed");
-        match connect(&connected.relay.context, Role::Private).await {
+        match connect(&relay.context, Role::Private).await {
             Ok(connection) => close(&connection).await,
-            Err(error) => match error.fault(&connected.relay.context) {
+            Err(error) => match error.fault(&relay.context) {
                 // RabbitMQ looks at login and passcode first.
                 Fault::ConnectionLimit(_) => {}
+                fault if self.accounts.holds() && !is_refusal(&fault) => {}
                 fault => return Err(fault),
             },
         }
         Ok(())
     }
 
-    fn admit(&self, connected: &Connected) {
-        let relay = connected.relay.clone();
-        self.known.state.send_replace(State::Connected { relay, checked: Instant::now() });
+    fn admit(&self, relay: &Arc<Relay>, checked: Instant) {
+        self.known.state.send_replace(State::Connected { relay: relay.clone(), checked });
     }
 
     /// Who waits is told; who comes from now on makes another attempt.
@@ -325,6 +405,11 @@ impl Drop for Place {
     }
 }
 
+/// Whether RabbitMQ knows the account no more.
+const fn is_refusal(fault: &Fault) -> bool {
+    matches!(fault, Fault::AccessRefused { .. } | Fault::VhostRefused { .. })
+}
+
 fn no_room(max: usize) -> Fault {
     Fault::ConnectionLimit(format!("this gateway uses at most {max} accounts of RabbitMQ (broker.amqp.accounts_max)"))
 }
@@ -334,6 +419,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::lifecycle::Readiness;
     use crate::telemetry::Registry;
 
     fn credentials(login: &str) -> Credentials {
@@ -347,7 +433,9 @@ mod tests {
         let urls = vec![format!("amqp://{}", silent.local_addr().unwrap()).parse().unwrap()];
         let settings = Settings { urls, connects_in_flight_max: 1, ..Settings::default() };
         let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
-        let accounts = Arc::new(Accounts::new(Arc::new(settings), metrics, lifecycle.clone()));
+        let latch = Readiness::default().latch("broker");
+        let availability = Availability::start(&settings, &metrics, &lifecycle, latch);
+        let accounts = Arc::new(Accounts::new(Arc::new(settings), metrics, lifecycle.clone(), availability));
         let ask = |login: &str| accounts.ask(accounts.account(&credentials(login)).unwrap());
         let first = ask("first");
         let _stream = silent.accept().await.unwrap();

@@ -16,6 +16,7 @@
 //! confirm is dropped; an acknowledgement never names tag 0; each wait has a deadline; it never reconnects by itself.
 
 mod accounts;
+mod availability;
 mod backoff;
 mod bench;
 mod connection;
@@ -53,6 +54,7 @@ use super::LinkRequest;
 use crate::lifecycle::{Latch, Lifecycle};
 use crate::session::Fault;
 use accounts::Accounts;
+use availability::Availability;
 use context::{Account, Context};
 use relay::Relay;
 
@@ -83,16 +85,17 @@ impl Broker {
     /// RabbitMQ can be used.
     pub fn start(settings: Settings, lifecycle: &Lifecycle, latch: Latch, metrics: Metrics) -> Self {
         let settings = Arc::new(settings);
+        let availability = Availability::start(&settings, &metrics, lifecycle, latch);
         Self(match settings.identity {
             Identity::Client => {
-                let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone()));
-                lifecycle.spawn_background(probe::run(accounts.clone(), latch));
+                let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone(), availability));
+                lifecycle.spawn_background(probe::run(accounts.clone()));
                 Identified::Clients(accounts)
             }
             Identity::Gateway => {
                 let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
                 let relay = Relay::start(&context);
-                lifecycle.spawn_background(supervisor::run(relay.clone(), latch));
+                lifecycle.spawn_background(supervisor::run(relay.clone(), availability));
                 Identified::Gateway(relay)
             }
         })
