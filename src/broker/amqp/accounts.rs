@@ -19,7 +19,7 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
@@ -199,28 +199,29 @@ impl Place {
         };
         debug!(account = ?self.account, "connected to RabbitMQ for clients");
         let relay = &kept.relay;
-        let fault = loop {
+        loop {
             relay.begin(&generation);
-            self.admit(relay, Instant::now());
+            self.admit(relay);
             self.accounts.changed.notify_one();
             let end = self.serve(relay, &generation).await;
             if end == End::Lost {
                 relay.lost();
             }
+            let goes_on = end == End::Lost && self.accounts.holds() && !stopping.is_cancelled();
+            if !goes_on {
+                self.give_up(relay, Fault::Unavailable);
+            }
             self.accounts.changed.notify_one();
             generation.end().await;
-            if end == End::Unused || !self.accounts.holds() || stopping.is_cancelled() {
-                break Fault::Unavailable;
+            if !goes_on {
+                return;
             }
             generation = match stopping.run_until_cancelled(self.find_again(relay)).await {
                 Some(Ok(generation)) => generation,
-                Some(Err(fault)) => break fault,
-                None => break Fault::Unavailable,
+                Some(Err(fault)) => return self.give_up(relay, fault),
+                None => return self.give_up(relay, Fault::Unavailable),
             };
-        };
-        self.fail(fault.clone());
-        relay.end(fault);
-        self.accounts.changed.notify_one();
+        }
     }
 
     /// Until RabbitMQ has answered, or nobody waits for that any more.
@@ -231,12 +232,7 @@ impl Place {
         }
         let (account, lifecycle) = (self.account.clone(), lifecycle.clone());
         let context = Arc::new(Context::new(settings.clone(), account, metrics.clone(), lifecycle));
-        let connected = tokio::select! {
-            connected = self.connect(&context, |it| *it != Fault::Unavailable) => connected,
-            // Those who asked have gone while others connected.
-            () = self.abandoned() => Err(Fault::Unavailable),
-        };
-        let generation = connected?;
+        let generation = self.connect(&context, true).await?;
         // Not before: whom RabbitMQ refuses takes no room from others.
         let Ok(room) = room.clone().try_acquire_owned() else {
             generation.end().await;
@@ -248,27 +244,25 @@ impl Place {
 
     /// Until RabbitMQ lets the account in or does not know it any more, or nobody has used it for a while.
     async fn find_again(&self, relay: &Arc<Relay>) -> Result<Arc<Generation>, Fault> {
-        let Settings { reconnect_delay_min, reconnect_delay_max, .. } = *self.accounts.settings;
-        let again = async {
-            // All accounts are lost at the same moment.
-            sleep(Backoff::new(reconnect_delay_min, reconnect_delay_max).pause(false, rand::random())).await;
-            self.connect(&relay.context, is_refusal).await
-        };
         tokio::select! {
-            connected = again => connected,
+            connected = self.connect(&relay.context, false) => connected,
             () = self.attend(relay) => Err(Fault::Unavailable),
         }
     }
 
-    /// Tries again and again if what is asked of sessions is to wait, until there is an answer that counts.
-    async fn connect(&self, context: &Arc<Context>, counts: fn(&Fault) -> bool) -> Result<Arc<Generation>, Fault> {
-        let Accounts { settings, metrics, attempts, availability, changed, .. } = &*self.accounts;
+    /// With `broker.outage = "hold"` again and again, until there is an answer: for the first time that of RabbitMQ
+    /// alone.
+    async fn connect(&self, context: &Arc<Context>, is_first: bool) -> Result<Arc<Generation>, Fault> {
+        let Accounts { settings, metrics, changed, .. } = &*self.accounts;
         let mut backoff = Backoff::new(settings.reconnect_delay_min, settings.reconnect_delay_max);
+        // All accounts are lost at the same moment.
+        let mut pause = if is_first { Duration::ZERO } else { backoff.pause(false, rand::random()) };
         loop {
-            if self.accounts.holds() {
-                availability.reached().await;
-            }
-            let attempt = attempts.acquire().await.expect("it is never closed");
+            let attempt = tokio::select! {
+                attempt = self.turn(pause) => attempt,
+                // Those who asked have gone while others connected.
+                () = self.abandoned(), if is_first => return Err(Fault::Unavailable),
+            };
             let error = match Generation::connect(context).await {
                 Ok(generation) => {
                     metrics.connects.inc();
@@ -279,14 +273,23 @@ impl Place {
             drop(attempt);
             metrics.connect_failures.inc();
             let fault = error.fault(context);
-            if !self.accounts.holds() || counts(&fault) {
+            let is_answer = if is_first { fault != Fault::Unavailable } else { is_refusal(&fault) };
+            if is_answer || !self.accounts.holds() {
                 return Err(fault);
             }
-            if fault == Fault::Unavailable {
-                changed.notify_one();
-            }
-            sleep(backoff.pause(error.is_refusal(), rand::random())).await;
+            // Whether RabbitMQ is there at all, the probe finds out.
+            changed.notify_one();
+            pause = backoff.pause(error.is_refusal(), rand::random());
         }
+    }
+
+    /// The right to an attempt.
+    async fn turn(&self, pause: Duration) -> SemaphorePermit<'_> {
+        sleep(pause).await;
+        if self.accounts.holds() {
+            self.accounts.availability.reached().await;
+        }
+        self.accounts.attempts.acquire().await.expect("it is never closed")
     }
 
     /// Until it is lost, or nobody has used it for a while, or the process stops.
@@ -298,13 +301,13 @@ impl Place {
                 () = ended.cancelled() => return End::Lost,
                 () = self.known.due.notified(), if is_known => {
                     match ended.run_until_cancelled(self.check(relay)).await {
-                        Some(Ok(())) => self.admit(relay, Instant::now()),
+                        Some(Ok(())) => self.admit(relay),
                         Some(Err(fault)) => {
                             is_known = false;
                             self.fail(fault);
                         }
-                        // Whoever asked is answered by what comes of that.
                         None => {
+                            // Whoever asked waits for what comes of that.
                             self.known.due.notify_one();
                             return End::Lost;
                         }
@@ -321,7 +324,7 @@ impl Place {
     async fn attend(&self, relay: &Arc<Relay>) {
         loop {
             tokio::select! {
-                () = self.known.due.notified() => self.admit(relay, Instant::now()),
+                () = self.known.due.notified() => self.admit(relay),
                 () = sleep_until(self.next_look(relay)) => if self.is_idle(relay) {
                     return;
                 }
@@ -344,8 +347,13 @@ impl Place {
         Ok(())
     }
 
-    fn admit(&self, relay: &Arc<Relay>, checked: Instant) {
-        self.known.state.send_replace(State::Connected { relay: relay.clone(), checked });
+    fn admit(&self, relay: &Arc<Relay>) {
+        self.known.state.send_replace(State::Connected { relay: relay.clone(), checked: Instant::now() });
+    }
+
+    fn give_up(&self, relay: &Relay, fault: Fault) {
+        self.fail(fault.clone());
+        relay.end(fault);
     }
 
     /// Who waits is told; who comes from now on makes another attempt.

@@ -114,6 +114,7 @@ impl Relay {
     /// There will be no other generation: all links are lost.
     pub(super) fn end(&self, fault: Fault) {
         self.links().over = Some(fault);
+        self.epochs.set(None);
         self.tasks.ended().cancel();
         self.tell_lost();
     }

@@ -17,7 +17,6 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
-use std::mem;
 use std::time::Duration;
 
 use tokio::time::Instant;
