@@ -1,4 +1,4 @@
-//! Whether RabbitMQ can be used, and what `/ready` says of that: a restart is not worth taking the gateway's clients away.
+//! Whether RabbitMQ can be used, and what `/ready` says of that: a restart of RabbitMQ is to move no clients.
 
 use std::time::Duration;
 

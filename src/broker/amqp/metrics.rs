@@ -59,6 +59,7 @@ impl Metrics {
         let settles =
             registry.counters("broker_amqp_settlements_total", "Deliveries of queues that were settled.", &["verdict"]);
         let connections = registry.gauges("broker_amqp_connections", "Connections to RabbitMQ.", &["role"]);
+        let [outage_seconds, resume_seconds] = outages(registry);
         Self {
             accounts: registry.gauge("broker_amqp_accounts", "Accounts of RabbitMQ that are in use."),
             private_consumers: registry
@@ -101,16 +102,8 @@ impl Metrics {
                 "broker_amqp_feed_bindings_behind",
                 "Topics and patterns that were bound when RabbitMQ was lost, and are not again.",
             ),
-            outage_seconds: registry.histogram(
-                "broker_amqp_outage_seconds",
-                "From the loss of an account's connections to RabbitMQ until they are there again.",
-                &OUTAGE_BUCKETS,
-            ),
-            resume_seconds: registry.histogram(
-                "broker_amqp_resume_seconds",
-                "From then until all that was subscribed is so again.",
-                &RESUME_BUCKETS,
-            ),
+            outage_seconds,
+            resume_seconds,
             private_channels: registry
                 .gauge("broker_amqp_private_channels", "Sessions that hold a channel of their own."),
             private_deliveries: registry.counter(
@@ -160,6 +153,15 @@ impl Metrics {
         };
         counter.inc_by(count as u64);
     }
+}
+
+fn outages(registry: &Registry) -> [Histogram; 2] {
+    let outage = "From the loss of an account's connections to RabbitMQ until they are there again.";
+    let resume = "From then until all that was subscribed is so again.";
+    [
+        registry.histogram("broker_amqp_outage_seconds", outage, &OUTAGE_BUCKETS),
+        registry.histogram("broker_amqp_resume_seconds", resume, &RESUME_BUCKETS),
+    ]
 }
 
 /// Counts one in a gauge for as long as it lives, however that ends.

@@ -1,15 +1,17 @@
 //! RabbitMQ over AMQP 0-9-1.
 //!
 //! ```text
-//!  supervisor ── connects ──▶ generation: its connections; when one that consumes is lost, all of this ends
+//!  supervisor ── connects ──▶ generation: its connections; when one that consumes is lost, all of it ends
+//!                               │
+//!               relay: what goes on in the next one, or ends with the first (`broker.outage`)
 //!                               │
 //!   Link::publish ────▶ publishing: lanes ─▶ writer ─▶ confirm channel ─▶ window ─▶ Pending
 //!   Link::subscribe ──▶ feeds (topics, shared): lane ─▶ bind;  consumer ─▶ Table ─▶ Outbox
 //!                  └──▶ private (queues, acks): worker ─▶ channel of the session ─▶ Outbox
 //! ```
 //!
-//! A link belongs to one generation and is lost with it. That is the gateway's own account, or one of those that
-//! `accounts` makes of what clients say in CONNECT.
+//! A link belongs to the relay of an account: the gateway's own, or one of those that `accounts` makes of what clients say
+//! in CONNECT.
 //!
 //! The AMQP library is used here alone, by rules that its behaviour asks for: one task publishes on a channel; what a
 //! client can write becomes a short string only after its length was checked; header values are long strings; no

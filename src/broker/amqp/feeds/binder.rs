@@ -16,6 +16,7 @@ use super::{Feeds, Parts};
 use crate::broker::Outage;
 use crate::broker::amqp::bench::Bench;
 use crate::broker::amqp::desk::Desk;
+use crate::broker::amqp::faults::is_outage;
 use crate::broker::amqp::gate::Member;
 use crate::broker::amqp::generation::Generation;
 use crate::broker::amqp::metrics::Share;
@@ -93,13 +94,11 @@ impl<'a> Held<'a> {
     }
 
     /// Whether RabbitMQ did not say no: then it is asked again.
-    fn is_outage(&self, route: &Route, fault: &Fault) -> bool {
+    fn is_to_wait(&self, route: &Route, fault: &Fault) -> bool {
         self.feeds.0.context.settings.outage == Outage::Hold
-            && match fault {
-                Fault::TimedOut(_) | Fault::Unavailable => true,
-                Fault::ConnectionLimit(_) => self.lane.was_bound(route),
-                _ => self.parts.tasks.ended().is_cancelled(),
-            }
+            && (is_outage(fault)
+                || self.parts.tasks.ended().is_cancelled()
+                || matches!(fault, Fault::ConnectionLimit(_)) && self.lane.was_bound(route))
     }
 }
 
@@ -132,7 +131,7 @@ impl<'a> Binder<'a> {
                 let (exchange, key) = (route.exchange.name.as_str(), route.pattern.as_str());
                 // The session is told, and its refusal counted; whoever asks for anything would fill the log.
                 debug!(exchange, key, %fault, "not bound");
-                if self.held.is_outage(&route, &fault) {
+                if self.held.is_to_wait(&route, &fault) {
                     return lane.postpone(route);
                 }
                 for (seat, waiter) in lane.refused(&route) {

@@ -11,9 +11,9 @@
 //!     └──── unbind-ok ───── Unbinding ◀────────────────────────────────────────┘
 //! ```
 //!
-//! A route has at most one operation queued or in flight, so bind and unbind of one never overtake each other. Routes wait
-//! in turns: the newest bind, one that was lost, the oldest bind, the oldest unbind. So who comes when thousands wait is
-//! served at once, who has waited longest at a quarter of the pace at least, and what has to be unbound does not pile up.
+//! A route has at most one operation queued or in flight, so bind and unbind of one never overtake each other. Routes
+//! wait in turns: the newest bind, one that was lost, the oldest bind, the oldest unbind. So who comes when thousands wait
+//! is served at once, who has waited longest at a quarter of the pace at least, and unbinds do not pile up.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
@@ -158,9 +158,9 @@ impl<R: Clone + Eq + Hash, S: Clone + Eq + Hash, W> Bindings<R, S, W> {
         waiters
     }
 
-    /// The broker did not bind the route, which is forgotten: its subscribers, and how to tell those who waited for that.
-    pub(super) fn refused(&mut self, route: &R) -> HashMap<S, Option<W>> {
-        self.forget(route)
+    /// The broker did not bind the route, which is forgotten: its subscribers, and how to tell those who waited.
+    pub(super) fn refused(&mut self, route: &R) -> Vec<(S, Option<W>)> {
+        self.forget(route).into_iter().collect()
     }
 
     /// Whether the bind was for somebody who was told that the route is bound.
