@@ -218,8 +218,9 @@ fn broker(reader: &mut Reader) -> Broker {
     let default = amqp::Settings::default();
     let outage = reader.key("broker.outage", choice(OUTAGES), default.outage);
     let hold_time = reader.time("broker.hold_time", default.hold_time);
+    let ready_grace = reader.time("broker.ready_grace", default.ready_grace);
     // Both sections are read, so that what is wrong in the other one is found before the day it is used.
-    let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ..amqp(reader) });
+    let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ready_grace, ..amqp(reader) });
     match kind {
         BrokerKind::Amqp => Broker::Amqp(amqp),
         BrokerKind::Memory => Broker::Memory(memory),

@@ -9,6 +9,11 @@ use crate::telemetry::Registry;
 /// From one round trip on the same host to the operation timeout.
 const CONFIRM_BUCKETS: [f64; 10] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
+/// From a connection that somebody closed to a broken machine.
+const OUTAGE_BUCKETS: [f64; 8] = [0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0];
+
+const RESUME_BUCKETS: [f64; 8] = [0.05, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
+
 /// Handles of all metrics, made once. Cloning it clones handles.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -22,6 +27,9 @@ pub struct Metrics {
     pub(super) republished: IntCounter,
     pub(super) feed_deliveries: IntCounter,
     pub(super) feed_bindings: IntGauge,
+    pub(super) feed_bindings_behind: IntGauge,
+    pub(super) outage_seconds: Histogram,
+    pub(super) resume_seconds: Histogram,
     pub(super) private_channels: IntGauge,
     pub(super) private_deliveries: IntCounter,
     pub(super) private_consumers: IntGauge,
@@ -51,6 +59,7 @@ impl Metrics {
         let settles =
             registry.counters("broker_amqp_settlements_total", "Deliveries of queues that were settled.", &["verdict"]);
         let connections = registry.gauges("broker_amqp_connections", "Connections to RabbitMQ.", &["role"]);
+        let [outage_seconds, resume_seconds] = outages(registry);
         Self {
             accounts: registry.gauge("broker_amqp_accounts", "Accounts of RabbitMQ that are in use."),
             private_consumers: registry
@@ -89,6 +98,12 @@ impl Metrics {
             ),
             feed_bindings: registry
                 .gauge("broker_amqp_feed_bindings", "Topics and patterns that are bound at RabbitMQ."),
+            feed_bindings_behind: registry.gauge(
+                "broker_amqp_feed_bindings_behind",
+                "Topics and patterns that were bound when RabbitMQ was lost, and are not again.",
+            ),
+            outage_seconds,
+            resume_seconds,
             private_channels: registry
                 .gauge("broker_amqp_private_channels", "Sessions that hold a channel of their own."),
             private_deliveries: registry.counter(
@@ -139,6 +154,15 @@ impl Metrics {
         };
         counter.inc_by(count as u64);
     }
+}
+
+fn outages(registry: &Registry) -> [Histogram; 2] {
+    let outage = "From the loss of an account's connections to RabbitMQ until they are there again.";
+    let resume = "From then until all that was subscribed is so again.";
+    [
+        registry.histogram("broker_amqp_outage_seconds", outage, &OUTAGE_BUCKETS),
+        registry.histogram("broker_amqp_resume_seconds", resume, &RESUME_BUCKETS),
+    ]
 }
 
 /// Counts one in a gauge for as long as it lives, however that ends.

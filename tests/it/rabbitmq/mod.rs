@@ -17,6 +17,8 @@ mod feeds_refused;
 mod gateways;
 mod loss;
 mod mapping;
+mod outage_accounts;
+mod outage_feeds;
 mod outside;
 mod proxy;
 mod publishing;

@@ -32,7 +32,7 @@ struct Injected {
 enum State {
     Forwarding,
     Silent,
-    /// Everything that was connected before is closed.
+    /// Everything that was connected before is closed, and whoever comes is sent away.
     Cut,
 }
 
@@ -44,10 +44,14 @@ impl Proxy {
         let (injected, injections) = watch::channel(Injected::default());
         let publishes = Arc::new(AtomicUsize::new(0));
         let found = Arc::clone(&publishes);
+        let now = changes.clone();
         TaskTracker::new().spawn(async move {
             let connections = TaskTracker::new();
             let mut connection = 0;
             while let Ok((client, _)) = listener.accept().await {
+                if *now.borrow() == State::Cut {
+                    continue;
+                }
                 let broker = TcpStream::connect(target).await.unwrap();
                 let ((from_client, to_client), (from_broker, to_broker)) = (client.into_split(), broker.into_split());
                 connection += 1;
@@ -86,7 +90,16 @@ impl Proxy {
 
     /// Every connection of now is lost; those to come are forwarded.
     pub(crate) fn cut(&self) {
+        self.go_away();
+        self.come_back();
+    }
+
+    /// Every connection is lost, until it comes back.
+    pub(crate) fn go_away(&self) {
         self.state.send_replace(State::Cut);
+    }
+
+    pub(crate) fn come_back(&self) {
         self.state.send_replace(State::Forwarding);
     }
 }
