@@ -18,6 +18,9 @@ pub struct Metrics {
     pub(super) losses: IntCounter,
     pub(super) blocked: IntGauge,
     pub(super) publishes_in_flight: IntGauge,
+    pub(super) publish_queue_messages: IntGauge,
+    pub(super) publish_queue_bytes: IntGauge,
+    pub(super) publishes_expired: IntCounter,
     pub(super) confirm_seconds: Histogram,
     pub(super) republished: IntCounter,
     pub(super) feed_deliveries: IntCounter,
@@ -74,6 +77,16 @@ impl Metrics {
             ),
             publishes_in_flight: registry
                 .gauge("broker_amqp_publishes_in_flight", "Messages that RabbitMQ was sent and has not confirmed."),
+            publish_queue_messages: registry.gauge(
+                "broker_amqp_publish_queue_messages",
+                "Messages that wait to be written or confirmed, also those that are held while RabbitMQ is away.",
+            ),
+            publish_queue_bytes: registry
+                .gauge("broker_amqp_publish_queue_bytes", "The same in bytes, each message with its overhead."),
+            publishes_expired: registry.counter(
+                "broker_amqp_publishes_expired_total",
+                "Messages that were held for broker.hold_time, and refused then.",
+            ),
             confirm_seconds: registry.histogram(
                 "broker_amqp_confirm_seconds",
                 "From writing a message to its confirm; one message of each batch is observed.",
@@ -81,7 +94,7 @@ impl Metrics {
             ),
             republished: registry.counter(
                 "broker_amqp_republished_total",
-                "Messages published again because RabbitMQ closed their channel for another one.",
+                "Messages published again because their channel or connection was lost before they were confirmed.",
             ),
             feed_deliveries: registry.counter(
                 "broker_amqp_feed_deliveries_total",
