@@ -81,8 +81,10 @@ impl Metrics {
                 "broker_amqp_publish_queue_messages",
                 "Messages that wait to be written or confirmed, also those that are held while RabbitMQ is away.",
             ),
-            publish_queue_bytes: registry
-                .gauge("broker_amqp_publish_queue_bytes", "The same in bytes, each message with its overhead."),
+            publish_queue_bytes: registry.gauge(
+                "broker_amqp_publish_queue_bytes",
+                "Bytes that wait to be written or confirmed, each message with its overhead.",
+            ),
             publishes_expired: registry.counter(
                 "broker_amqp_publishes_expired_total",
                 "Messages that were held for broker.hold_time, and refused then.",

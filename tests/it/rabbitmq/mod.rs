@@ -16,6 +16,8 @@ mod feeds_refused;
 mod gateways;
 mod loss;
 mod mapping;
+mod node;
+mod outage_publishing;
 mod outside;
 mod proxy;
 mod publishing;

@@ -3,7 +3,8 @@
 //! One session uses one channel, so its publishes keep their order. They wait in a queue that is bounded in bytes
 //! for all sessions together; beyond it a publish fails at once with [`Fault::Full`], so what a session sent
 //! before and after it stays in order, and the session is told which one is missing. A session is not read from long
-//! before that: at `session.publishes_in_flight_max`. While RabbitMQ blocks, everything simply waits.
+//! before that: at `session.publishes_in_flight_max`. While RabbitMQ blocks, everything simply waits; while it is away
+//! as well, with [`Outage::Hold`](crate::broker::Outage::Hold), but not for ever.
 //!
 //! What one session sends costs no other session anything, though they share a channel: see [`writer`].
 
