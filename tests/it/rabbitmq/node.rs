@@ -34,6 +34,22 @@ impl Node {
         run("tests/rabbitmq.sh", &["start", directory, &self.port.to_string()]).await;
     }
 
+    /// In order, and the Erlang machine stays.
+    pub(crate) async fn stop(&self) {
+        self.control("stop_app").await;
+    }
+
+    /// After [`Self::stop`]. Returns when it accepts connections.
+    pub(crate) async fn resume(&self) {
+        self.control("start_app").await;
+        self.control("await_startup").await;
+    }
+
+    async fn control(&self, command: &str) {
+        let program = self.directory.join("rabbitmqctl");
+        run(program.to_str().expect("a path of this test"), &[command]).await;
+    }
+
     /// With SIGKILL; what it has written is kept.
     pub(crate) async fn kill(&self) {
         let pid = fs::read_to_string(self.directory.join("node.pid")).expect("it runs");
@@ -53,9 +69,9 @@ impl Drop for Node {
     }
 }
 
-async fn run(program: &'static str, arguments: &[&str]) {
-    let arguments: Vec<String> = arguments.iter().map(|it| (*it).to_owned()).collect();
-    let run = move || Command::new(program).args(arguments).stdout(Stdio::null()).status();
-    let status = tokio::task::spawn_blocking(run).await.unwrap().expect("it can be run");
+async fn run(program: &str, arguments: &[&str]) {
+    let mut command = Command::new(program);
+    command.args(arguments).stdout(Stdio::null());
+    let status = tokio::task::spawn_blocking(move || command.status()).await.unwrap().expect("it can be run");
     assert!(status.success(), "{program} failed");
 }

@@ -23,8 +23,9 @@ use super::proxy::Proxy;
 use super::support::{eventually, foreign_channel};
 use crate::broker_contract::fixture::{Session, done};
 
-/// Of [`Node`].
-const PORTS_AFTER: u16 = 20;
+/// Ports of each [`Node`].
+const KILLED_AFTER: u16 = 20;
+const STOPPED_AFTER: u16 = 30;
 
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -252,9 +253,8 @@ async fn keep_sending(
     receipted
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_is_killed_under_load_loses_nothing_that_was_receipted() {
-    let node = Node::start(PORTS_AFTER).await;
+/// What was receipted is there, in order, when the node has gone and come back under load.
+async fn loses_nothing(node: &Node, goes: impl AsyncFnOnce(&Node), comes_back: impl AsyncFnOnce(&Node)) {
     let settings = Settings { hold_time: Duration::from_secs(300), publishers: 2, ..holding() };
     let gateway = Gateway::started(Settings { urls: vec![node.url()], ..settings });
     gateway.is_ready().await;
@@ -268,10 +268,10 @@ async fn a_node_that_is_killed_under_load_loses_nothing_that_was_receipted() {
         senders.spawn(async move { (number, sending.await) });
     }
     eventually("it is under load", async || confirmed.load(Ordering::Relaxed) > 1_000).await;
-    node.kill().await;
+    goes(node).await;
     killed.store(1, Ordering::Relaxed);
     eventually("it is lost", async || gateway.metric("connected", "") == 0.0).await;
-    node.start_again().await;
+    comes_back(node).await;
     let begun = Instant::now();
     let receipted = timeout(Duration::from_secs(60), senders.join_all()).await.expect("all is answered");
     println!("all was published {:?} after the node was up", begun.elapsed());
@@ -283,4 +283,16 @@ async fn a_node_that_is_killed_under_load_loses_nothing_that_was_receipted() {
         assert_eq!(first_of_each(&kept), receipted);
     }
     gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_killed_under_load_loses_nothing_that_was_receipted() {
+    let node = Node::start(KILLED_AFTER).await;
+    loses_nothing(&node, Node::kill, Node::start_again).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_stopped_in_order_under_load_loses_nothing_that_was_receipted() {
+    let node = Node::start(STOPPED_AFTER).await;
+    loses_nothing(&node, Node::stop, Node::resume).await;
 }

@@ -1,7 +1,6 @@
 //! What a writer has at RabbitMQ in one generation: a confirm channel, and what has to be done before something can be
 //! written to it.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Duration;
@@ -86,25 +85,13 @@ impl Outlet {
             return;
         }
         let opened = open(self.context.clone(), self.generation.publish_line.clone());
-        let are_back = self.are_back();
-        let opened = async move {
-            begin.wait().await;
-            let (opened, ()) = join(opened, are_back).await;
-            opened
-        };
-        self.opening = Some(opened.boxed());
-    }
-
-    /// Those who would hear of what is published.
-    fn are_back(&self) -> impl Future<Output = ()> + use<> {
         let (gate, number) = (self.gate.clone(), self.generation.number);
         let holds = self.context.settings.outage == Outage::Hold;
-        async move {
-            if holds {
-                // Whoever is later than that misses something.
-                drop(timeout(BACK_WITHIN, gate.opened(number)).await);
-            }
-        }
+        let opened = async move {
+            begin.wait().await;
+            if holds { join(opened, are_back(gate, number)).await.0 } else { opened.await }
+        };
+        self.opening = Some(opened.boxed());
     }
 
     /// Does what a publish needs before it can be written, until then.
@@ -162,10 +149,34 @@ impl Begin {
     }
 }
 
+/// Waits for those who would hear of what is published. Whoever is later than that misses something.
+async fn are_back(gate: Gate, generation: u64) {
+    drop(timeout(BACK_WITHIN, gate.opened(generation)).await);
+}
+
 /// Unless the session has declared it already.
 async fn declare(generation: &Generation, queue: &Queue, session: SessionId) -> Result<(), Fault> {
     if !queue.is_declared(generation.number) {
         queue.keep(generation.private.homes.first().declare(queue, session).await?);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn subscribers_are_waited_for_and_not_for_ever() {
+        let gate = Gate::new();
+        let (mut member, begun) = (gate.join(), Instant::now());
+        gate.begin(1);
+        let mut waiting = are_back(gate.clone(), 1).boxed();
+        assert_eq!((&mut waiting).now_or_never(), None);
+        member.is_back(1);
+        assert_eq!(waiting.now_or_never(), Some(()));
+        gate.begin(2);
+        are_back(gate, 2).await;
+        assert_eq!(begun.elapsed(), BACK_WITHIN);
+    }
 }

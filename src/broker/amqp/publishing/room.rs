@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use prometheus::IntGauge;
-
-use crate::broker::amqp::metrics::Metrics;
+use crate::broker::amqp::metrics::{Metrics, PublishQueue};
 use crate::session::Fault;
 
 /// What a message costs here beside its own bytes.
@@ -15,8 +13,7 @@ const OVERHEAD: usize = 512;
 pub(super) struct Room {
     bytes_max: usize,
     taken: AtomicUsize,
-    messages: IntGauge,
-    bytes: IntGauge,
+    metrics: PublishQueue,
 }
 
 /// The part of the room that is one publish's, until it was answered.
@@ -28,8 +25,7 @@ pub(super) struct Place {
 
 impl Room {
     pub(super) fn new(bytes_max: usize, metrics: &Metrics) -> Arc<Self> {
-        let (messages, bytes) = (metrics.publish_queue_messages.clone(), metrics.publish_queue_bytes.clone());
-        Arc::new(Self { bytes_max, taken: AtomicUsize::new(0), messages, bytes })
+        Arc::new(Self { bytes_max, taken: AtomicUsize::new(0), metrics: metrics.publish_queue.clone() })
     }
 
     /// As many messages have all the room.
@@ -44,8 +40,8 @@ impl Room {
         if self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_it).is_err() {
             return Err(self.full());
         }
-        self.messages.inc();
-        self.bytes.add(signed(bytes));
+        self.metrics.messages.inc();
+        self.metrics.bytes.add(signed(bytes));
         Ok(Place { room: self.clone(), bytes })
     }
 
@@ -58,8 +54,8 @@ impl Room {
 impl Drop for Place {
     fn drop(&mut self) {
         self.room.taken.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.room.messages.dec();
-        self.room.bytes.sub(signed(self.bytes));
+        self.room.metrics.messages.dec();
+        self.room.metrics.bytes.sub(signed(self.bytes));
     }
 }
 
@@ -74,17 +70,16 @@ mod tests {
 
     #[test]
     fn one_byte_more_than_the_bound_is_refused_until_another_has_gone() {
-        let metrics = Metrics::new(&Registry::default());
-        let room = Room::new(2 * OVERHEAD + 10, &metrics);
+        let room = Room::new(2 * OVERHEAD + 10, &Metrics::new(&Registry::default()));
         let first = room.take(4).unwrap();
         let fault = room.take(7).unwrap_err();
         assert!(fault.to_string().ends_with("full: 1034 bytes (broker.amqp.publish_queue_bytes_max)"), "{fault}");
         let second = room.take(6).unwrap();
-        assert_eq!((metrics.publish_queue_messages.get(), metrics.publish_queue_bytes.get()), (2, 1034));
+        assert_eq!((room.metrics.messages.get(), room.metrics.bytes.get()), (2, 1034));
         drop(first);
         let third = room.take(4).unwrap();
         drop((second, third));
-        assert_eq!((metrics.publish_queue_messages.get(), metrics.publish_queue_bytes.get()), (0, 0));
+        assert_eq!((room.metrics.messages.get(), room.metrics.bytes.get()), (0, 0));
     }
 
     #[test]

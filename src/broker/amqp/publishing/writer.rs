@@ -195,12 +195,14 @@ impl Writer {
         for publish in self.backlog.take(count) {
             let (state, observed_from) = match &publish.turn {
                 Turn::Write(_) if self.is_over(&publish, now) => (State::Answered(Err(self.expired())), None),
-                Turn::Write(content) => (State::Writing(publish_on(channel.clone(), content)), begun.take()),
+                Turn::Write(content) => {
+                    if publish.losses > 0 {
+                        self.context.metrics.republished.inc();
+                    }
+                    (State::Writing(publish_on(channel.clone(), content)), begun.take())
+                }
                 Turn::Answer(outcome) => (State::Answered(outcome.clone()), None),
             };
-            if publish.losses > 0 {
-                self.context.metrics.republished.inc();
-            }
             self.backlog.window.push(publish, state, observed_from, cx);
         }
     }

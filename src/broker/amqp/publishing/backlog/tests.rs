@@ -332,7 +332,7 @@ impl Model {
         }
         assert!(self.times_written.iter().all(|it| *it <= LOSSES_MAX + 1), "{:?}", self.times_written);
         assert_eq!(self.metrics.publishes_in_flight.get(), 0);
-        assert_eq!(self.metrics.publish_queue_messages.get(), 0);
+        assert_eq!(self.metrics.publish_queue.messages.get(), 0);
     }
 }
 

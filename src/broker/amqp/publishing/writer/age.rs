@@ -57,7 +57,7 @@ impl Writer {
 
     /// What is told of a publish whose time is over.
     pub(super) fn expired(&self) -> Fault {
-        self.context.metrics.publishes_expired.inc();
+        self.context.metrics.publish_queue.expired.inc();
         Fault::Unavailable
     }
 
