@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use stompgate::broker::amqp::Url;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, interval};
 
 use super::loss::broker_address;
 
@@ -36,18 +39,33 @@ impl Node {
 
     /// In order, and the Erlang machine stays.
     pub(crate) async fn stop(&self) {
-        self.control("stop_app").await;
+        self.control(&["stop_app"]).await;
     }
 
     /// After [`Self::stop`]. Returns when it accepts connections.
     pub(crate) async fn resume(&self) {
-        self.control("start_app").await;
-        self.control("await_startup").await;
+        self.control(&["start_app"]).await;
+        self.control(&["await_startup"]).await;
     }
 
-    async fn control(&self, command: &str) {
+    /// Until what was declared is on the disk. RabbitMQ 3 forgets a queue with all that it has confirmed for it when it is
+    /// killed within about two seconds after the declare.
+    pub(crate) async fn keeps_what_was_declared(&self) {
+        self.control(&["eval", "catch mnesia:sync_log(), ok."]).await;
+    }
+
+    /// Returns when it accepts connections: the moment of that.
+    pub(crate) async fn is_back(&self) -> Instant {
+        let mut again = interval(Duration::from_millis(20));
+        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+            again.tick().await;
+        }
+        Instant::now()
+    }
+
+    async fn control(&self, arguments: &[&str]) {
         let program = self.directory.join("rabbitmqctl");
-        run(program.to_str().expect("a path of this test"), &[command]).await;
+        run(program.to_str().expect("a path of this test"), arguments).await;
     }
 
     /// With SIGKILL; what it has written is kept.

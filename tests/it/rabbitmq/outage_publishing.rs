@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt;
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use futures::stream::FuturesOrdered;
 use lapin::options::BasicGetOptions;
 use lapin::{Channel, Connection, ConnectionProperties};
@@ -26,6 +26,9 @@ use crate::broker_contract::fixture::{Session, done};
 /// Ports of each [`Node`].
 const KILLED_AFTER: u16 = 20;
 const STOPPED_AFTER: u16 = 30;
+
+/// With the start of a node.
+const ALL_WITHIN: Duration = Duration::from_secs(120);
 
 const OPERATION_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -232,7 +235,7 @@ async fn keep_sending(
     confirmed: Arc<AtomicUsize>,
     killed: Arc<AtomicUsize>,
 ) -> Vec<usize> {
-    let (mut pending, mut number, mut last, mut receipted) = (FuturesOrdered::new(), 0, None, Vec::new());
+    let (mut pending, mut number, mut last, mut receipted) = (FuturesOrdered::new(), 1, None, vec![0]);
     while last.is_none_or(|last| number < last) || !pending.is_empty() {
         if last.is_none() && killed.load(Ordering::Relaxed) > 0 {
             last = Some(number + 200);
@@ -261,20 +264,30 @@ async fn loses_nothing(node: &Node, goes: impl AsyncFnOnce(&Node), comes_back: i
     let fixture = gateway.fixture();
     let (confirmed, killed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let queues: Vec<_> = (0..4).map(|it| fixture.queue(&it.to_string())).collect();
+    let mut sessions = Vec::new();
+    for queue in &queues {
+        let mut session = fixture.open().await;
+        are_done(send(&mut session, queue, 0..1)).await;
+        sessions.push(session);
+    }
+    node.keeps_what_was_declared().await;
     let mut senders = JoinSet::new();
-    for (number, queue) in queues.iter().enumerate() {
-        let session = fixture.open().await;
-        let sending = keep_sending(session, queue.clone(), confirmed.clone(), killed.clone());
+    for (number, session) in sessions.into_iter().enumerate() {
+        let sending = keep_sending(session, queues[number].clone(), confirmed.clone(), killed.clone());
         senders.spawn(async move { (number, sending.await) });
     }
     eventually("it is under load", async || confirmed.load(Ordering::Relaxed) > 1_000).await;
     goes(node).await;
     killed.store(1, Ordering::Relaxed);
     eventually("it is lost", async || gateway.metric("connected", "") == 0.0).await;
-    comes_back(node).await;
-    let begun = Instant::now();
-    let receipted = timeout(Duration::from_secs(60), senders.join_all()).await.expect("all is answered");
-    println!("all was published {:?} after the node was up", begun.elapsed());
+    let all_is_answered = async {
+        let back = node.is_back().await;
+        let receipted = senders.join_all().await;
+        println!("all was published {:?} after the node took connections", back.elapsed());
+        receipted
+    };
+    let ((), receipted) = join(comes_back(node), timeout(ALL_WITHIN, all_is_answered)).await;
+    let receipted = receipted.expect("all is answered");
     let connection = Connection::connect(&node.url, ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     for (number, receipted) in receipted {
