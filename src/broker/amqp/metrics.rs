@@ -23,6 +23,7 @@ pub struct Metrics {
     pub(super) losses: IntCounter,
     pub(super) blocked: IntGauge,
     pub(super) publishes_in_flight: IntGauge,
+    pub(super) publish_queue: PublishQueue,
     pub(super) confirm_seconds: Histogram,
     pub(super) republished: IntCounter,
     pub(super) feed_deliveries: IntCounter,
@@ -45,6 +46,33 @@ pub struct Metrics {
     accepted: IntCounter,
     discarded: IntCounter,
     requeued: IntCounter,
+}
+
+/// Of what waits to be written or confirmed.
+#[derive(Clone, Debug)]
+pub(super) struct PublishQueue {
+    pub(super) messages: IntGauge,
+    pub(super) bytes: IntGauge,
+    pub(super) expired: IntCounter,
+}
+
+impl PublishQueue {
+    fn new(registry: &Registry) -> Self {
+        Self {
+            messages: registry.gauge(
+                "broker_amqp_publish_queue_messages",
+                "Messages that wait to be written or confirmed, also those that are held while RabbitMQ is away.",
+            ),
+            bytes: registry.gauge(
+                "broker_amqp_publish_queue_bytes",
+                "Bytes that wait to be written or confirmed, each message with its overhead.",
+            ),
+            expired: registry.counter(
+                "broker_amqp_publishes_expired_total",
+                "Messages that were held for broker.hold_time, and refused then.",
+            ),
+        }
+    }
 }
 
 impl Metrics {
@@ -83,6 +111,7 @@ impl Metrics {
             ),
             publishes_in_flight: registry
                 .gauge("broker_amqp_publishes_in_flight", "Messages that RabbitMQ was sent and has not confirmed."),
+            publish_queue: PublishQueue::new(registry),
             confirm_seconds: registry.histogram(
                 "broker_amqp_confirm_seconds",
                 "From writing a message to its confirm; one message of each batch is observed.",
@@ -90,7 +119,7 @@ impl Metrics {
             ),
             republished: registry.counter(
                 "broker_amqp_republished_total",
-                "Messages published again because RabbitMQ closed their channel for another one.",
+                "Messages published again because their channel or connection was lost before they were confirmed.",
             ),
             feed_deliveries: registry.counter(
                 "broker_amqp_feed_deliveries_total",

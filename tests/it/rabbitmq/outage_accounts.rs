@@ -56,7 +56,7 @@ async fn an_account_that_is_lost_comes_back_by_itself_and_lets_sessions_in_meanw
     let fixture = gateway.fixture();
     let mut early = gateway.open(site.credentials()).await.unwrap();
     early.subscribe(&fixture.topic("a")).await;
-    proxy.go_away();
+    proxy.go_down();
     eventually("it is lost", async || gateway.metric("connected", "") == 0.0).await;
     // Whom RabbitMQ has let in before is let in; anybody else waits for RabbitMQ, and not for ever.
     let begun = Instant::now();
@@ -65,7 +65,7 @@ async fn an_account_that_is_lost_comes_back_by_itself_and_lets_sessions_in_meanw
     let (_, pending) = late.start_subscribe(&fixture.topic("a"), AckMode::Auto, 1);
     assert_eq!(gateway.open(other.credentials()).await.map(drop), Err(Fault::Unavailable));
     assert!(begun.elapsed() >= connect_timeout, "{:?}", begun.elapsed());
-    proxy.come_back();
+    proxy.come_up();
     assert_eq!(pending.await, Ok(()));
     is_back(&gateway, 2).await;
     hears(&mut early, &site, &fixture.topic("a")).await;
@@ -82,11 +82,11 @@ async fn an_account_that_is_lost_comes_back_by_itself_and_lets_sessions_in_meanw
 async fn a_client_that_comes_shortly_before_rabbitmq_does_is_let_in() {
     let (proxy, site) = (Proxy::start(broker_address()).await, Site::new().await);
     let gateway = behind(&proxy, holding()).await;
-    proxy.go_away();
+    proxy.go_down();
     // Nobody is connected, so only who comes finds out.
     let come_back = async {
         eventually("it is noticed", async || gateway.metric("connected", "") == 0.0).await;
-        proxy.come_back();
+        proxy.come_up();
     };
     let (session, ()) = tokio::join!(gateway.open(site.credentials()), come_back);
     session.unwrap().close();
@@ -103,10 +103,10 @@ async fn g2_credentials_that_are_refused_after_an_outage_end_the_sessions_of_tha
     let mut kept = gateway.open(other.credentials()).await.unwrap();
     refused.subscribe(&fixture.topic("a")).await;
     kept.subscribe(&fixture.topic("a")).await;
-    proxy.go_away();
+    proxy.go_down();
     eventually("it is lost", async || gateway.metric("connected", "") == 0.0).await;
     rabbitmqctl(&["change_password", &site.name, "another"]).await;
-    proxy.come_back();
+    proxy.come_up();
     assert!(matches!(refused.next_item().await, Item::LinkLost));
     let fault = Fault::AccessRefused { login: site.name.clone() };
     assert_eq!(refused.link().fault(), fault);
@@ -147,13 +147,13 @@ async fn an_account_without_sessions_is_given_up_during_an_outage() {
     let account_idle_time = Duration::from_millis(300);
     let gateway = behind(&proxy, Settings { account_idle_time, ..holding() }).await;
     let session = gateway.open(site.credentials()).await.unwrap();
-    proxy.go_away();
+    proxy.go_down();
     eventually("it is lost", async || gateway.metric("connected", "") == 0.0).await;
     fixture_elapse(&gateway, 2 * account_idle_time).await;
     assert_eq!(gateway.metric("accounts", ""), 1.0, "it has a session");
     session.close();
     eventually("it is forgotten", async || gateway.metric("accounts", "") == 0.0).await;
-    proxy.come_back();
+    proxy.come_up();
     gateway.is_ready().await;
     assert_eq!(gateway.metric("connects_total", "connected"), 1.0);
     site.remove(&[]).await;

@@ -81,7 +81,7 @@ async fn who_comes_or_goes_during_the_outage_finds_it_as_if_there_were_none() {
     let mut early = fixture.open().await;
     let left = early.subscribe(&fixture.topic("left")).await;
     early.subscribe(&fixture.topic("kept")).await;
-    proxy.go_away();
+    proxy.go_down();
     is_lost(&gateway).await;
     eventually("it is counted", async || gateway.metric("feed_bindings_behind", "") == 2.0).await;
     early.unsubscribe(left).await;
@@ -96,7 +96,7 @@ async fn who_comes_or_goes_during_the_outage_finds_it_as_if_there_were_none() {
         assert!(answer.is_err(), "{answer:?}");
     }
     assert!(gateway.latch.is_set(), "it may be a restart");
-    proxy.come_back();
+    proxy.come_up();
     assert_eq!((kept.await, new.await), (Ok(()), Ok(())));
     is_back(&gateway, 2).await;
     assert_eq!(gateway.metric("feed_bindings", ""), 2.0);
@@ -118,12 +118,12 @@ async fn an_exchange_that_is_gone_when_rabbitmq_is_back_ends_its_subscriptions_a
     let (topic, direct) = (Exchange::declare(ExchangeKind::Topic).await, Exchange::declare(ExchangeKind::Direct).await);
     let keys = [one.subscribe(&topic.with_key("a.b")).await, one.subscribe(&direct.with_key("k")).await];
     one.subscribe(&fixture.topic("kept")).await;
-    proxy.go_away();
+    proxy.go_down();
     is_lost(&gateway).await;
     let (_, waiting) = two.start_subscribe(&topic.with_key("a.b"), AckMode::Auto, 1);
     topic.delete().await;
     direct.delete().await;
-    proxy.come_back();
+    proxy.come_up();
     let refused = waiting.await;
     assert!(matches!(refused, Err(Fault::Amqp { name: "not_found", .. })), "{refused:?}");
     let mut ended = Vec::new();
@@ -165,11 +165,11 @@ async fn a_longer_outage_is_told_to_the_balancer() {
     let ready_grace = Duration::from_millis(500);
     let (proxy, gateway) = holding(Settings { ready_grace, ..Settings::default() }).await;
     let begun = Instant::now();
-    proxy.go_away();
+    proxy.go_down();
     is_lost(&gateway).await;
     eventually("it is told", async || !gateway.latch.is_set()).await;
     assert!(begun.elapsed() >= ready_grace, "{:?}", begun.elapsed());
-    proxy.come_back();
+    proxy.come_up();
     gateway.is_ready().await;
     gateway.stop().await;
 }
@@ -196,9 +196,9 @@ async fn ten_thousand_subscribers_of_a_thousand_topics_are_back_soon() {
     for it in pending {
         it.await.unwrap();
     }
-    proxy.go_away();
+    proxy.go_down();
     is_lost(&gateway).await;
-    proxy.come_back();
+    proxy.come_up();
     let begun = Instant::now();
     let (_, late) = sessions[0].start_subscribe(&fixture.topic("late"), AckMode::Auto, 1);
     let late = async {

@@ -77,6 +77,8 @@ impl Gateway {
         let gauges = [
             "accounts",
             "connections",
+            "publish_queue_bytes",
+            "publish_queue_messages",
             "publishes_in_flight",
             "feed_backlog_messages",
             "feed_bindings",
