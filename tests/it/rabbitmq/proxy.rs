@@ -34,6 +34,8 @@ enum State {
     Silent,
     /// Everything that was connected before is closed.
     Cut,
+    /// The same, and nobody is let in.
+    Down,
 }
 
 impl Proxy {
@@ -41,6 +43,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (state, changes) = watch::channel(State::Forwarding);
+        let now = changes.clone();
         let (injected, injections) = watch::channel(Injected::default());
         let publishes = Arc::new(AtomicUsize::new(0));
         let found = Arc::clone(&publishes);
@@ -48,6 +51,9 @@ impl Proxy {
             let connections = TaskTracker::new();
             let mut connection = 0;
             while let Ok((client, _)) = listener.accept().await {
+                if *now.borrow() == State::Down {
+                    continue;
+                }
                 let broker = TcpStream::connect(target).await.unwrap();
                 let ((from_client, to_client), (from_broker, to_broker)) = (client.into_split(), broker.into_split());
                 connection += 1;
@@ -82,6 +88,15 @@ impl Proxy {
         let frame = [&[1, 0, 0, 0, 0, 0, size, 0, 10, 0, method], arguments, &[0xce]].concat();
         let connection = self.publishes.load(Ordering::Relaxed);
         self.injected.send_replace(Injected { connection, frame });
+    }
+
+    /// Every connection of now is lost, and there are no others until it is back.
+    pub(crate) fn go_down(&self) {
+        self.state.send_replace(State::Down);
+    }
+
+    pub(crate) fn come_back(&self) {
+        self.state.send_replace(State::Forwarding);
     }
 
     /// Every connection of now is lost; those to come are forwarded.

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::declarer::Queue;
 use super::feeds::Subscription;
-use super::generation::Generation;
-use super::private::{Private, Replies};
+use super::private::{Private, Replies, Settled};
 use super::properties::short;
 use super::queue::{Declare, Kind};
 use super::relay::Relay;
@@ -68,8 +67,10 @@ impl Link {
 
     pub fn settle(&mut self, tokens: &[AckToken], verdict: Verdict) {
         if let Some(private) = &self.private {
-            let settled = private.settle(tokens, verdict);
-            self.relay.context.metrics.settled(verdict, settled);
+            let Settled { settled, stale } = private.settle(tokens, verdict);
+            let metrics = &self.relay.context.metrics;
+            metrics.settled(verdict, settled);
+            metrics.stale_settlements.inc_by(stale as u64);
         }
     }
 
@@ -117,9 +118,11 @@ impl Link {
     }
 
     fn private(&mut self) -> Result<&Private, Fault> {
-        let generation = self.relay.epochs.now().ok_or(Fault::Unavailable)?;
-        let Generation { private, tasks, .. } = &*generation;
-        let open = || Private::open(private.clone(), tasks, self.outbox.clone(), self.session);
+        if !self.relay.is_open() {
+            return Err(Fault::Unavailable);
+        }
+        let Relay { context, epochs, tasks, .. } = &*self.relay;
+        let open = || Private::open(context, epochs, tasks, self.outbox.clone(), self.session);
         Ok(self.private.get_or_insert_with(open))
     }
 }
