@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use lapin::options::QueueDeclareOptions;
+use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use stompgate::broker::Outage;
 use stompgate::broker::amqp::Settings;
@@ -215,7 +215,7 @@ async fn d30_replies_and_exclusive_queues_are_made_again() {
     is_gone(&addresses[0].as_str().into()).await;
     let (_, refused) = other.start_subscribe_as("id", &mine, AckMode::Auto, &exclusive);
     assert!(refused.await.is_err());
-    other.publish(&mine, "for one").await;
+    publish_to(&mine, &["for one"]).await;
     session.expect(&["for one"]).await;
     other.publish(&topic, "a topic").await;
     session.expect(&["a topic"]).await;
@@ -292,10 +292,15 @@ async fn two_hundred_sessions_come_back() {
     let (topic, mut sessions) = (fixture.topic("all"), Vec::new());
     for number in 0..SESSIONS {
         let mut session = fixture.open().await;
-        session.subscribe(&fixture.queue(&number.to_string())).await;
-        session.subscribe_with(&topic, AckMode::Client, 5).await;
-        sessions.push(session);
+        let (_, queue) = session.start_subscribe(&fixture.queue(&number.to_string()), AckMode::Auto, 5);
+        let (_, topic) = session.start_subscribe(&topic, AckMode::Client, 5);
+        sessions.push((session, queue, topic));
     }
+    let subscribed = sessions.into_iter().map(async |(session, queue, topic)| {
+        (queue.await.unwrap(), topic.await.unwrap());
+        session
+    });
+    let mut sessions = join_all(subscribed).await;
     go_down(&proxy, &gateway).await;
     let begun = Instant::now();
     come_back(&proxy, &gateway, 2.0 * SESSIONS as f64).await;
@@ -303,7 +308,9 @@ async fn two_hundred_sessions_come_back() {
     publish(&foreign_channel().await, "amq.topic", &name(&topic), "x").await;
     join_all(sessions.iter_mut().map(async |it| it.expect(&["x"]).await)).await;
     gateway.stop().await;
+    let channel = foreign_channel().await;
     for number in 0..SESSIONS {
-        delete(&name(&fixture.queue(&number.to_string()))).await;
+        let queue = name(&fixture.queue(&number.to_string()));
+        channel.queue_delete(queue, QueueDeleteOptions::default()).await.unwrap();
     }
 }

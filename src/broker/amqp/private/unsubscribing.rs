@@ -38,7 +38,7 @@ impl Unsubscribing {
             self.delete.take_if(|(_, is_exclusive)| *is_exclusive);
         }
         if self.delete.is_none() {
-            self.end(Ok(()));
+            self.tell(Ok(()));
             return None;
         }
         self.due = Some(now);
@@ -65,10 +65,12 @@ impl Unsubscribing {
         self.due = Some(now + self.backoff.pause(rand::random()));
     }
 
-    pub(super) fn end(self, outcome: Result<(), Fault>) {
-        if outcome.is_ok() {
-            self.claim.iter().for_each(Claim::gone);
-        }
+    pub(super) fn deleted(self) {
+        self.claim.iter().for_each(Claim::gone);
+        self.tell(Ok(()));
+    }
+
+    pub(super) fn tell(self, outcome: Result<(), Fault>) {
         // Nobody listens when the session has gone meanwhile.
         drop(self.done.send(outcome));
     }

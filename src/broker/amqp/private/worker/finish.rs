@@ -39,7 +39,7 @@ impl Worker {
         let unsubscribing = self.unsubscribing.take()?;
         match outcome {
             Err(Failed { fault, .. }) if !self.is_held() => {
-                unsubscribing.end(Err(fault.clone()));
+                unsubscribing.tell(Err(fault.clone()));
                 Some(fault)
             }
             // Without its channel the consumer has ended as well.
@@ -52,12 +52,13 @@ impl Worker {
 
     fn deleted(&mut self, outcome: Result<(), Fault>) {
         let Some(mut unsubscribing) = self.unsubscribing.take() else { return };
-        match &outcome {
-            Err(fault) if self.is_held() && Cause::of(fault) == Cause::Outage => {
+        match outcome {
+            Ok(()) => unsubscribing.deleted(),
+            Err(fault) if self.is_held() && Cause::of(&fault) == Cause::Outage => {
                 unsubscribing.postpone(Instant::now());
                 self.unsubscribing = Some(unsubscribing);
             }
-            Ok(()) | Err(_) => unsubscribing.end(outcome),
+            Err(fault) => unsubscribing.tell(Err(fault)),
         }
     }
 
