@@ -16,6 +16,7 @@ mod feeds_refused;
 mod gateways;
 mod loss;
 mod mapping;
+mod node;
 mod outage_private;
 mod outside;
 mod proxy;

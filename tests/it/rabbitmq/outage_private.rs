@@ -1,11 +1,13 @@
 //! What sessions have at queues outlasts RabbitMQ's absence, with `broker.outage = "hold"`.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::join_all;
-use lapin::options::{QueueDeclareOptions, QueueDeleteOptions};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::{AMQPValue, FieldTable};
+use lapin::{BasicProperties, Confirmation};
 use stompgate::broker::Outage;
 use stompgate::broker::amqp::Settings;
 use stompgate::delivery::Item;
@@ -16,10 +18,11 @@ use tokio::time::Instant;
 
 use super::Gateway;
 use super::loss::{behind, broker_address};
+use super::node::Node;
 use super::outside::{asked, declared, delete, is_gone, name, publish};
 use super::proxy::Proxy;
 use super::support::{eventually, foreign_channel, rabbitmqctl};
-use crate::broker_contract::fixture::{Session, done, token};
+use crate::broker_contract::fixture::{Session, body, done, token};
 
 fn held() -> Settings {
     Settings { outage: Outage::Hold, reconnect_delay_max: Duration::from_millis(500), ..Settings::default() }
@@ -282,6 +285,95 @@ async fn a_queue_that_crashed_is_consumed_again() {
     session.expect(&["1"]).await;
     gateway.stop().await;
     delete(&name(&queue)).await;
+}
+
+/// Publishes with confirms, one after the other, until it can't; the number of those that RabbitMQ has.
+async fn fill(url: &str, queue: &Destination, numbers: Range<usize>) -> usize {
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let mut taken = numbers.start;
+    for number in numbers {
+        let properties = BasicProperties::default().with_delivery_mode(2);
+        let (body, options) = (number.to_string(), BasicPublishOptions::default());
+        let publish = channel.basic_publish("".into(), name(queue), options, body.as_bytes(), properties);
+        let Ok(confirm) = publish.await else { break };
+        if !matches!(confirm.await, Ok(Confirmation::Ack(_))) {
+            break;
+        }
+        taken = number + 1;
+    }
+    taken
+}
+
+/// So many are acknowledged long before the fault.
+const SETTLED: usize = 300;
+
+/// More than are published until then.
+const MANY: usize = 1_000_000;
+
+/// What one session was given of numbered messages, each of which it acknowledges at once.
+#[derive(Default)]
+struct Received {
+    first: Vec<usize>,
+    doubled: usize,
+    may_double: bool,
+}
+
+impl Received {
+    async fn next(&mut self, session: &mut Session) {
+        let delivery = session.receive().await;
+        let number = body(&delivery).parse().unwrap();
+        match self.first.binary_search(&number) {
+            Ok(_) => {
+                assert!(self.may_double && number >= SETTLED, "{number} came twice");
+                self.doubled += 1;
+            }
+            Err(place) => {
+                assert_eq!(place, self.first.len(), "{number} is behind {:?}", self.first.last());
+                self.first.push(number);
+            }
+        }
+        session.settle(&[token(&delivery)], Verdict::Accepted);
+    }
+}
+
+#[tokio::test]
+async fn a_queue_loses_nothing_when_rabbitmq_is_killed_under_load() {
+    let node = Node::start(20).await;
+    let gateway = Gateway::started(Settings { urls: vec![node.url().parse().unwrap()], ..held() });
+    gateway.is_ready().await;
+    let (fixture, url) = (gateway.fixture(), node.url());
+    let (mut session, queue) = (fixture.open().await, fixture.queue("a"));
+    let key = session.subscribe_with(&queue, AckMode::ClientIndividual, 64).await;
+    assert_eq!(fill(&url, &queue, 0..SETTLED).await, SETTLED);
+    let mut received = Received::default();
+    while received.first.len() < SETTLED {
+        received.next(&mut session).await;
+    }
+    // Answered behind the acks, so RabbitMQ has them all.
+    session.unsubscribe(key).await;
+    session.subscribe_with(&queue, AckMode::ClientIndividual, 64).await;
+    let killed = async {
+        while received.first.len() < 2 * SETTLED {
+            received.next(&mut session).await;
+        }
+        node.kill().await;
+    };
+    let (taken, ()) = tokio::join!(fill(&url, &queue, SETTLED..MANY), killed);
+    node.start_again().await;
+    assert_eq!(fill(&url, &queue, MANY..MANY + SETTLED).await, MANY + SETTLED);
+    received.may_double = true;
+    while received.first.last() != Some(&(MANY + SETTLED - 1)) {
+        received.next(&mut session).await;
+    }
+    let Received { first, doubled, .. } = received;
+    // The one that was not confirmed may be there, too.
+    let lost: Vec<_> = (0..taken).chain(MANY..MANY + SETTLED).filter(|it| first.binary_search(it).is_err()).collect();
+    assert!(lost.is_empty(), "lost {lost:?}");
+    println!("{taken} and {SETTLED} confirmed, {} received, {doubled} of them twice", first.len());
+    gateway.stop().await;
+    node.stop().await;
 }
 
 #[tokio::test]

@@ -221,3 +221,6 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
