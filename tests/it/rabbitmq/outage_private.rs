@@ -389,7 +389,8 @@ async fn two_hundred_sessions_come_back() {
         sessions.push((session, queue, topic));
     }
     let subscribed = sessions.into_iter().map(async |(session, queue, topic)| {
-        (queue.await.unwrap(), topic.await.unwrap());
+        queue.await.unwrap();
+        topic.await.unwrap();
         session
     });
     let mut sessions = join_all(subscribed).await;
