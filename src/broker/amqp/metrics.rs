@@ -34,6 +34,7 @@ pub struct Metrics {
     pub(super) private_channels: IntGauge,
     pub(super) private_deliveries: IntCounter,
     pub(super) private_consumers: IntGauge,
+    pub(super) stale_settlements: IntCounter,
     pub(super) unsettled: IntGauge,
     pub(super) accounts: IntGauge,
     pub(super) feed_queues: IntGauge,
@@ -92,6 +93,10 @@ impl Metrics {
             accounts: registry.gauge("broker_amqp_accounts", "Accounts of RabbitMQ that are in use."),
             private_consumers: registry
                 .gauge("broker_amqp_private_consumers", "Subscriptions that have a consumer of their own."),
+            stale_settlements: registry.counter(
+                "broker_amqp_stale_settlements_total",
+                "Settlements of what a lost channel had delivered: RabbitMQ does not hear of them, and delivers it again.",
+            ),
             unsettled: registry.gauge(
                 "broker_amqp_unsettled",
                 "Messages that RabbitMQ has delivered to sessions and waits to hear about.",

@@ -24,7 +24,7 @@ pub(super) struct Relay {
     pub(super) epochs: Epochs,
     pub(super) feeds: Feeds,
     publishers: Vec<Publisher>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     links: Mutex<Links>,
 }
 

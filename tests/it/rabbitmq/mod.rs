@@ -20,6 +20,7 @@ mod mapping;
 mod node;
 mod outage_accounts;
 mod outage_feeds;
+mod outage_private;
 mod outage_publishing;
 mod outside;
 mod proxy;

@@ -24,7 +24,7 @@ use super::support::{eventually, foreign_channel};
 use crate::broker_contract::fixture::{Session, done};
 
 /// Ports of each [`Node`].
-const KILLED_AFTER: u16 = 20;
+const KILLED_AFTER: u16 = 40;
 const STOPPED_AFTER: u16 = 30;
 
 /// With the start of a node.

@@ -194,7 +194,7 @@ impl World {
             90..92 => self.disconnect(at),
             92..93 => self.vanish(at).await,
             93..96 if !self.is_away => self.go_away(Outage::Hold).await,
-            93..99 if self.is_away => self.come_up(),
+            93..99 if self.is_away => self.come_back(),
             99 if !self.is_away => self.lose_links().await,
             _ => {}
         }
@@ -533,7 +533,7 @@ impl World {
 
     async fn finish(mut self) -> Vec<String> {
         if self.is_away {
-            self.come_up();
+            self.come_back();
         }
         self.idle().await;
         assert!(self.leaving.is_empty(), "who has said DISCONNECT is let go");
