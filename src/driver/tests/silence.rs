@@ -26,7 +26,7 @@ async fn unanswered(gateway: &Gateway, frames: &str) -> (Client, Vec<Silent>) {
         it.pending = Pending::Waiting(pending);
         answers.push(answer);
     }
-    tokio::spawn(async {
+    gateway.context.lifecycle.spawn(async {
         let (transport, _) = driver.drive().await;
         transport.close(Closing { code: 1002, reason: "", patience: CLOSE_PATIENCE }).await;
     });
