@@ -1,7 +1,7 @@
 //! Clients that are not read for a while, and gateways that do not run for a while.
 
 use tokio::sync::oneshot;
-use tokio::time::advance;
+use tokio::time::{advance, sleep_until};
 
 use super::*;
 
@@ -109,7 +109,7 @@ async fn what_a_client_sent_while_the_gateway_did_not_run_is_read_before_its_sil
     let gateway = Gateway::new();
     let (pipe, peer) = pair();
     let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
-    let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
+    let mut timer = pin!(sleep_until(Instant::now()));
     timer.as_mut().await;
     (0..2).for_each(|_| peer.send_text("\n"));
     let mut events = Vec::new();
