@@ -47,6 +47,7 @@ impl Outboxes {
     }
 
     pub fn open(&self) -> Outbox {
+        self.0.budget.outbox_opened();
         Outbox { shared: Arc::clone(&self.0), state: Mutex::default(), waker: AtomicWaker::new() }
     }
 }
@@ -140,7 +141,7 @@ impl Outbox {
     pub fn push(&self, delivery: Delivery) -> Pushed {
         let size = delivery.message.size();
         let Shared { settings, budget, metrics } = &*self.shared;
-        let fair_share = budget.outbox_bytes_max(Arc::strong_count(&self.shared));
+        let fair_share = budget.outbox_bytes_max();
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Pushed::Refused;
@@ -278,6 +279,7 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         self.close();
+        self.shared.budget.outbox_closed();
     }
 }
 
