@@ -104,8 +104,8 @@ impl App {
             metrics: metrics.driver,
             outboxes: delivery::Outboxes::new(settings.delivery, budget, metrics.delivery),
             rules: settings.rules,
+            users: registry::Users::new(settings.session.sessions_per_user_max),
             session: Arc::new(settings.session),
-            users: registry::Users::default(),
         };
         let connections = registry::Registry::new(settings.http.connections_max);
         let http_addr = start_http(settings.http, context, metrics.http, connections.clone(), &http_latch)?;

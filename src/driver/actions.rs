@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Asked, Context, Driver, InFlight, Opened, Opening, WRITE_BUFFER_MAX};
+use super::{Asked, Driver, InFlight, Opened, Opening, WRITE_BUFFER_MAX};
 use crate::auth::{Access, NotOpen};
 use crate::broker::{Link, LinkRequest, Pending};
 use crate::destination::Destination;
 use crate::ident::{OpId, Principal};
-use crate::registry::{TooMany, UserSession};
+use crate::registry::{TooMany, UserSession, Users};
 use crate::session::{Action, Credentials, Fault, Input, Phase, Verdict};
 use crate::stomp::Headers;
 
@@ -105,7 +105,7 @@ impl Driver {
             })?;
             let link = context.broker.open(LinkRequest { session, credentials, outbox }).await?;
             // Who is not let in by the broker takes nobody's place.
-            let user = principal.map(|it| admit(&context, it)).transpose()?;
+            let user = principal.map(|it| admit(&context.users, it)).transpose()?;
             Ok(Opened { link, user })
         });
         self.opening = Some(Opening { op, future });
@@ -128,8 +128,7 @@ impl Driver {
     }
 }
 
-fn admit(context: &Context, user: Principal) -> Result<UserSession, Fault> {
+fn admit(users: &Users, user: Principal) -> Result<UserSession, Fault> {
     let name = user.name().to_owned();
-    let outcome = context.users.admit(user, context.session.sessions_per_user_max);
-    outcome.map_err(|TooMany { max }| Fault::UserSessions { user: name, max })
+    users.admit(user).map_err(|TooMany { max }| Fault::UserSessions { user: name, max })
 }

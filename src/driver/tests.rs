@@ -61,8 +61,8 @@ impl Gateway {
             metrics: Metrics::new(&metrics),
             outboxes: Outboxes::new(outbox, Budget::new(memory_bytes_max, outbox_metrics.clone()), outbox_metrics),
             rules: Rules::default(),
+            users: Users::new(session.sessions_per_user_max),
             session: Arc::new(session),
-            users: Users::default(),
         };
         Self { context: Arc::new(context), registry: Registry::new(1_000), metrics }
     }

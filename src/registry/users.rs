@@ -6,8 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::ident::Principal;
 
 /// Admits sessions of a user up to a bound. Cloning it clones a handle.
-#[derive(Clone, Debug, Default)]
-pub struct Users(Arc<Mutex<HashMap<Principal, usize>>>);
+#[derive(Clone, Debug)]
+pub struct Users(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// 0 if there is no bound.
+    sessions_max: usize,
+    /// Only those who have one; empty without the bound.
+    sessions: Mutex<HashMap<Principal, usize>>,
+}
 
 /// The right of a user to one session; given back when it is dropped.
 #[derive(Debug)]
@@ -23,20 +31,25 @@ pub struct TooMany {
 }
 
 impl Users {
-    /// `sessions_max` may change from one time to the next; 0 is no bound.
-    pub fn admit(&self, user: Principal, sessions_max: usize) -> Result<UserSession, TooMany> {
-        let mut sessions = self.lock();
-        let count = sessions.entry(user.clone()).or_default();
-        if sessions_max > 0 && *count >= sessions_max {
-            return Err(TooMany { max: sessions_max });
+    pub fn new(sessions_max: usize) -> Self {
+        Self(Arc::new(Shared { sessions_max, sessions: Mutex::default() }))
+    }
+
+    pub fn admit(&self, user: Principal) -> Result<UserSession, TooMany> {
+        let max = self.0.sessions_max;
+        if max > 0 {
+            let mut sessions = self.lock();
+            let count = sessions.entry(user.clone()).or_default();
+            if *count >= max {
+                return Err(TooMany { max });
+            }
+            *count += 1;
         }
-        *count += 1;
-        drop(sessions);
         Ok(UserSession { users: self.clone(), user })
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Principal, usize>> {
-        self.0.lock().expect("no panic while held")
+        self.0.sessions.lock().expect("no panic while held")
     }
 }
 
@@ -48,6 +61,9 @@ impl UserSession {
 
 impl Drop for UserSession {
     fn drop(&mut self) {
+        if self.users.0.sessions_max == 0 {
+            return;
+        }
         let mut sessions = self.users.lock();
         if let Some(count) = sessions.get_mut(&self.user) {
             *count -= 1;
@@ -64,25 +80,23 @@ mod tests {
 
     #[test]
     fn one_session_more_than_a_user_may_have_waits_until_another_one_ends() {
-        let users = Users::default();
+        let users = Users::new(2);
         let (ann, bob) = (Principal::new("ann"), Principal::new("bob"));
-        let (first, second) = (users.admit(ann.clone(), 2).unwrap(), users.admit(ann.clone(), 2).unwrap());
-        assert_eq!(users.admit(ann.clone(), 2).unwrap_err(), TooMany { max: 2 });
-        let other = users.admit(bob, 2).unwrap();
+        let (first, second) = (users.admit(ann.clone()).unwrap(), users.admit(ann.clone()).unwrap());
+        assert_eq!(users.admit(ann.clone()).unwrap_err(), TooMany { max: 2 });
+        let other = users.admit(bob).unwrap();
         assert_eq!((first.user().name(), other.user().name()), ("ann", "bob"));
         drop(first);
-        let third = users.admit(ann, 2).unwrap();
+        let third = users.admit(ann).unwrap();
         drop((second, third, other));
         assert!(users.lock().is_empty(), "nobody who has left is remembered");
     }
 
     #[test]
-    fn a_bound_counts_those_who_came_before_it() {
-        let users = Users::default();
-        let ann = Principal::new("ann");
-        let sessions: Vec<_> = (0..100).map(|_| users.admit(ann.clone(), 0).unwrap()).collect();
-        assert_eq!(users.admit(ann.clone(), 100).unwrap_err(), TooMany { max: 100 });
-        assert!(users.admit(ann, 101).is_ok());
+    fn without_a_bound_nobody_is_counted() {
+        let users = Users::new(0);
+        let sessions: Vec<_> = (0..100).map(|_| users.admit(Principal::new("ann")).unwrap()).collect();
+        assert!(users.lock().is_empty());
         drop(sessions);
     }
 }
