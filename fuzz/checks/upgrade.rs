@@ -224,11 +224,11 @@ fn naive_frame<'a>(
     }
     let (payload, rest) = rest.split_at_checked(length as usize).ok_or(Inbound::Gone)?;
     let payload: Vec<u8> = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
-    if first & 0x70 != 0 {
-        return violated("Reserved bits must be 0, no extension was negotiated");
-    }
     if !is_masked {
         return violated("The frames of a client must be masked");
+    }
+    if first & 0x70 != 0 {
+        return violated("Reserved bits must be 0, no extension was negotiated");
     }
     if opcode >= 8 {
         if !is_final {

@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use super::refusal::Refusal;
+use super::refusal::{self, Refusal};
 use super::site::{Answer, Page, Site};
 use crate::registry::Admission;
 use crate::transport::websocket::WebSocket;
@@ -109,7 +109,28 @@ where
     let limited = tokio::time::timeout(time_max, driven);
     match site.lifecycle.stopping().run_until_cancelled(limited).await {
         Some(Ok(Ok(()))) | None => (),
-        Some(Ok(Err(error))) => tracing::debug!(%error, "connection ended"),
-        Some(Err(_)) => tracing::debug!(?time_max, "connection took too long"),
+        Some(Ok(Err(error))) => {
+            tracing::debug!(%error, "connection ended");
+            if let Some(reason) = refused(&error) {
+                site.metrics.refused(reason);
+            }
+        }
+        Some(Err(_)) => {
+            tracing::debug!(?time_max, "connection took too long");
+            site.metrics.refused(refusal::REQUESTS_TIME_MAX);
+        }
+    }
+}
+
+/// What hyper has ended a connection for, if it was the client's request.
+fn refused(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_timeout() {
+        Some(refusal::HEAD_TOO_SLOW)
+    } else if error.is_parse_too_large() {
+        Some(refusal::HEAD_TOO_LARGE)
+    } else if error.is_parse() {
+        Some(refusal::MALFORMED)
+    } else {
+        None
     }
 }

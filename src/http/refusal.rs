@@ -8,15 +8,25 @@ use super::site::{Page, plain};
 /// Label of connections over the bound, which are counted when they are accepted.
 pub(super) const CONNECTIONS_MAX: &str = "connections_max";
 
+/// Labels of connections that came to no request, which hyper answers or closes.
+pub(super) const HEAD_TOO_LARGE: &str = "head_too_large";
+pub(super) const HEAD_TOO_SLOW: &str = "head_too_slow";
+pub(super) const MALFORMED: &str = "malformed";
+pub(super) const REQUESTS_TIME_MAX: &str = "requests_time_max";
+
 /// All values of the metric label `reason`.
-pub(super) const LABELS: [&str; 8] = [
+pub(super) const LABELS: [&str; 12] = [
     CONNECTIONS_MAX,
     "draining",
+    HEAD_TOO_LARGE,
+    HEAD_TOO_SLOW,
     "key_invalid",
+    MALFORMED,
     "method_not_allowed",
     "not_found",
     "not_upgrade",
     "origin_forbidden",
+    REQUESTS_TIME_MAX,
     "version_unsupported",
 ];
 

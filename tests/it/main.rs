@@ -6,6 +6,7 @@ mod admin;
 mod broker_contract;
 mod client;
 mod gateway;
+mod hostile;
 mod http;
 #[cfg(feature = "test-rabbitmq")]
 mod rabbitmq;
