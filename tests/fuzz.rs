@@ -1,5 +1,7 @@
 //! What the fuzz targets `patterns` and `upgrade` check, over random inputs and over what fuzzing has kept.
 
+#![allow(clippy::unwrap_used, reason = "clippy knows tests by their attribute, and the helpers here have none")]
+
 #[path = "../fuzz/checks/patterns.rs"]
 mod patterns;
 #[path = "../fuzz/checks/upgrade.rs"]

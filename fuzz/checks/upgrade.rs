@@ -13,7 +13,7 @@ use stompgate::transport::{Closing, Inbound, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Small enough that a short input passes it.
 const MESSAGE_BYTES_MAX: usize = 100;
@@ -31,7 +31,7 @@ pub(crate) struct Gateway {
     connections: Registry,
     telemetry: telemetry::Registry,
     /// What came of each upgraded connection.
-    heard: UnboundedReceiver<Vec<Inbound>>,
+    heard: Receiver<Vec<Inbound>>,
 }
 
 impl Gateway {
@@ -41,7 +41,7 @@ impl Gateway {
         let settings = Settings { listen: (Ipv4Addr::LOCALHOST, 0).into(), websocket, ..Settings::default() };
         let (lifecycle, telemetry) = (Lifecycle::default(), telemetry::Registry::default());
         let connections = Registry::new(settings.connections_max);
-        let (report, heard) = unbounded_channel();
+        let (report, heard) = channel(1);
         let address = runtime.block_on(async {
             let listener = Listener::bind(settings).expect("a port is free");
             let address = listener.local_addr().expect("it is bound");
@@ -63,6 +63,8 @@ impl Gateway {
     /// The first byte says whether a good handshake goes before the rest, and the second one where the stream is cut.
     pub(crate) fn check(&mut self, script: &[u8]) {
         let [how, cut, rest @ ..] = script else { return };
+        // The network may have dropped the 101 of the connection before.
+        while self.heard.try_recv().is_ok() {}
         let is_upgraded = how % 2 == 1;
         let before = if is_upgraded { HANDSHAKE } else { "" };
         let stream = [before.as_bytes(), rest].concat();
@@ -110,7 +112,7 @@ impl Gateway {
     }
 }
 
-async fn echo(mut transport: Transport, report: UnboundedSender<Vec<Inbound>>) {
+async fn echo(mut transport: Transport, report: Sender<Vec<Inbound>>) {
     let mut heard = Vec::new();
     let code = loop {
         let inbound = poll_fn(|cx| transport.poll_receive(cx)).await;
@@ -132,7 +134,7 @@ async fn echo(mut transport: Transport, report: UnboundedSender<Vec<Inbound>>) {
         }
     };
     transport.close(Closing { code, reason: "", patience: DEADLINE }).await;
-    report.send(heard).expect("somebody listens");
+    report.send(heard).await.expect("somebody listens");
 }
 
 /// All that the gateway answers to the stream and its end.

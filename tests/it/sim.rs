@@ -85,6 +85,7 @@ async fn whatever_sessions_do_nothing_is_lost_doubled_or_out_of_order() {
 
 /// Those of the environment, or enough for every change.
 fn seeds(usual: &str) -> Range<u64> {
+    #[expect(clippy::disallowed_methods, reason = "the environment says how long to look")]
     let text = std::env::var("STOMPGATE_SIM_SEEDS").unwrap_or_else(|_| usual.to_owned());
     let bounds = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     bounds.unwrap_or_else(|| panic!("STOMPGATE_SIM_SEEDS is {text:?}: it must be a range as 0..100"))
