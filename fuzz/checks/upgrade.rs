@@ -13,6 +13,7 @@ use stompgate::transport::{Closing, Inbound, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Small enough that a short input passes it.
@@ -69,7 +70,7 @@ impl Gateway {
         let before = if is_upgraded { HANDSHAKE } else { "" };
         let stream = [before.as_bytes(), rest].concat();
         let cut = before.len().saturating_sub(2) + usize::from(*cut);
-        let answer = self.runtime.block_on(exchange(self.address, &stream, cut));
+        let answer = self.runtime.block_on(exchange(self.address, &stream, cut, is_upgraded));
         let frames = self.answered(&stream, &answer);
         assert!(frames.is_some() || !is_upgraded, "a good handshake is answered: {:?}", text(&answer));
         if let Some(frames) = frames {
@@ -137,12 +138,13 @@ async fn echo(mut transport: Transport, report: Sender<Vec<Inbound>>) {
     report.send(heard).await.expect("somebody listens");
 }
 
-/// All that the gateway answers to the stream and its end.
-async fn exchange(address: SocketAddr, stream: &[u8], cut: usize) -> Vec<u8> {
+/// All that the gateway answers to the stream and its end. Who ends it before the answer to a request need not get one.
+async fn exchange(address: SocketAddr, stream: &[u8], cut: usize, is_answer_awaited: bool) -> Vec<u8> {
     let mut tcp = within(TcpStream::connect(address)).await.expect("the listener accepts");
     let (mut reader, mut writer) = tcp.split();
     let (first, second) = stream.split_at(cut.min(stream.len()));
     let mut answer = Vec::new();
+    let answered = Notify::new();
     let write = async {
         // Who was refused is not read from any more.
         let _sent = writer.write_all(first).await;
@@ -150,11 +152,19 @@ async fn exchange(address: SocketAddr, stream: &[u8], cut: usize) -> Vec<u8> {
             tokio::task::yield_now().await;
         }
         let _sent = writer.write_all(second).await;
+        if is_answer_awaited {
+            answered.notified().await;
+        }
         let _ended = writer.shutdown().await;
     };
     let read = async {
         // A reset ends it, too.
-        let _read = reader.read_to_end(&mut answer).await;
+        while let Ok(1..) = reader.read_buf(&mut answer).await {
+            if find(&answer, b"\r\n\r\n").is_some() {
+                answered.notify_one();
+            }
+        }
+        answered.notify_one();
     };
     within(async { tokio::join!(write, read) }).await;
     answer
