@@ -1,5 +1,6 @@
 //! The binary as its users meet it: commands, exit codes, what is printed.
 
+#![allow(clippy::disallowed_methods, reason = "there is no runtime here whose clock could be asked")]
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
 
 mod process;

@@ -160,7 +160,10 @@ impl Driver {
 
     fn receive(&mut self, inbound: Inbound) {
         match inbound {
-            Inbound::Alive => self.handle(Input::Alive),
+            Inbound::Alive => {
+                self.context.metrics.received_pings.inc();
+                self.handle(Input::Alive);
+            }
             Inbound::Data(bytes) => {
                 self.context.metrics.received_bytes.inc_by(bytes.len() as u64);
                 self.decoder.feed(&bytes);

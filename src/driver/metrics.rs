@@ -10,6 +10,7 @@ use crate::telemetry::Registry;
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub(super) received_bytes: IntCounter,
+    pub(super) received_pings: IntCounter,
     pub(super) sent_bytes: IntCounter,
     pub(super) subscriptions: IntGauge,
     pub(super) confirm_seconds: Histogram,
@@ -53,6 +54,7 @@ impl Metrics {
             registry.counters("frames_sent_total", "Frames sent to clients; MESSAGE is deliveries.", &["command"]);
         Self {
             received_bytes: registry.counter("received_bytes_total", "Bytes of STOMP received from clients."),
+            received_pings: registry.counter("received_pings_total", "Pings and pongs received from clients."),
             sent_bytes: registry.counter("sent_bytes_total", "Bytes of STOMP sent to clients."),
             subscriptions: registry.gauge("subscriptions", "Subscriptions of all sessions."),
             confirm_seconds: registry.histogram(

@@ -185,8 +185,20 @@ impl Requests<'_> {
         match timeout(time_max, driven).await {
             Ok(Ok(())) => (),
             Ok(Err(error)) if error.is_timeout() => self.site.timed_out(self.peer, self.heard.stage()),
-            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "connection ended"),
+            Ok(Err(error)) => {
+                tracing::debug!(peer = %self.peer, %error, "connection ended");
+                refused(&error).into_iter().for_each(|reason| self.site.metrics.refused(reason));
+            }
             Err(_) => self.site.timed_out(self.peer, Stage::Requests),
         }
+    }
+}
+
+/// What hyper has ended a connection for, if it was the client's request.
+fn refused(error: &hyper::Error) -> Option<&'static str> {
+    if error.is_parse_too_large() {
+        Some(refusal::HEAD_TOO_LARGE)
+    } else {
+        error.is_parse().then_some(refusal::MALFORMED)
     }
 }

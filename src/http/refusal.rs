@@ -13,12 +13,18 @@ pub(super) const OPEN_FILES: &str = "open_files";
 /// Label of connections of trusted proxies that do not begin as they have to.
 pub(super) const PROXY_HEADER: &str = "proxy_header_invalid";
 
+/// Labels of connections that came to no request, which hyper answers or closes.
+pub(super) const HEAD_TOO_LARGE: &str = "head_too_large";
+pub(super) const MALFORMED: &str = "malformed";
+
 /// All values of the metric label `reason`.
-pub(super) const LABELS: [&str; 11] = [
+pub(super) const LABELS: [&str; 13] = [
     "connections_max",
     "connections_per_ip_max",
     "draining",
+    HEAD_TOO_LARGE,
     "key_invalid",
+    MALFORMED,
     "method_not_allowed",
     "not_found",
     "not_upgrade",

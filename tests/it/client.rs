@@ -110,12 +110,22 @@ pub(crate) async fn metric(app: &App, series: &str) -> f64 {
 }
 
 pub(crate) async fn metric_at(admin: SocketAddr, series: &str) -> f64 {
+    let text = metrics_at(admin).await;
+    let line = text.lines().find_map(|it| it.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no series {series}")).parse().unwrap()
+}
+
+/// What `/metrics` says.
+pub(crate) async fn metrics(app: &App) -> String {
+    metrics_at(app.admin_addr.unwrap()).await
+}
+
+async fn metrics_at(admin: SocketAddr) -> String {
     let mut tcp = TcpStream::connect(admin).await.unwrap();
     tcp.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut text = String::new();
     within(tcp.read_to_string(&mut text)).await.unwrap();
-    let line = text.lines().find_map(|it| it.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no series {series}")).parse().unwrap()
+    text
 }
 
 /// Waits until the series has that value.

@@ -7,6 +7,7 @@ mod broker_contract;
 mod client;
 mod drain;
 mod gateway;
+mod hostile;
 mod http;
 mod log;
 #[path = "../process/mod.rs"]

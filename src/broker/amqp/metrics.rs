@@ -1,6 +1,6 @@
 //! What the RabbitMQ back end counts.
 
-use prometheus::{Histogram, IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::connection::Role;
 use crate::session::{Fault, Verdict};
@@ -76,17 +76,19 @@ impl PublishQueue {
     }
 }
 
+/// Of attempts to connect, of publishes, and of deliveries.
+fn outcomes(registry: &Registry) -> [IntCounterVec; 3] {
+    let settled = "Deliveries of queues that were settled.";
+    [
+        registry.counters("broker_amqp_connects_total", "Attempts to connect to RabbitMQ.", &["outcome"]),
+        registry.counters("broker_amqp_publishes_total", "Messages handed to RabbitMQ, by its answer.", &["outcome"]),
+        registry.counters("broker_amqp_settlements_total", settled, &["verdict"]),
+    ]
+}
+
 impl Metrics {
     pub fn new(registry: &Registry) -> Self {
-        let connects =
-            registry.counters("broker_amqp_connects_total", "Attempts to connect to RabbitMQ.", &["outcome"]);
-        let publishes = registry.counters(
-            "broker_amqp_publishes_total",
-            "Messages handed to RabbitMQ, by its answer.",
-            &["outcome"],
-        );
-        let settles =
-            registry.counters("broker_amqp_settlements_total", "Deliveries of queues that were settled.", &["verdict"]);
+        let [connects, publishes, settles] = outcomes(registry);
         let connections = registry.gauges("broker_amqp_connections", "Connections to RabbitMQ.", &["role"]);
         let [outage_seconds, resume_seconds] = outages(registry);
         Self {

@@ -40,6 +40,11 @@ enum Subscription {
 
 const NOT_EMBEDDED: Fault = Fault::Unsupported("/exchange and /amq/queue need RabbitMQ (broker.kind = \"amqp\")");
 
+/// Words of a topic to send to, and `#` in a pattern: as many as with RabbitMQ. What it costs to find who is subscribed
+/// grows with the words, for each pattern; with more `#` it would for topics of few words, too, which others send to.
+const WORDS_MAX: usize = 32;
+const HASHES_MAX: usize = 2;
+
 /// Replies that a session is given before it has written the first.
 const REPLIES_PREFETCH: u16 = 64;
 
@@ -159,6 +164,7 @@ impl LinkState {
             Destination::ReplyQueue(name) => queues.publish(&Name::Reply(name), &message)?,
             Destination::TempQueue(_) => return Err(Fault::Unsupported("a temp-queue is only for reply-to")),
             Destination::Topic(topic) => {
+                check("A topic to send to has", "words between dots", topic.split('.').count(), WORDS_MAX)?;
                 let reached = topics.fan_out(&topic, &message);
                 metrics.delivered.inc_by(reached as u64);
                 queues.publish_to_topic(&topic, &message);
@@ -178,6 +184,8 @@ impl LinkState {
             }
             Destination::Topic(topic) => {
                 let topic = Pattern::new(&topic);
+                let hashes = topic.words().filter(|it| *it == "#").count();
+                check("A topic to subscribe to has", "times '#'", hashes, HASHES_MAX)?;
                 match (is_durable, ack) {
                     (true, _) => Name::Durable { topic, id },
                     (false, AckMode::Client | AckMode::ClientIndividual) => Name::Private { topic },
@@ -264,4 +272,8 @@ impl LinkState {
 /// A session that has panicked still gives back what it held.
 pub(super) fn lock(state: &Mutex<LinkState>) -> MutexGuard<'_, LinkState> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn check(what: &str, unit: &str, count: usize, max: usize) -> Result<(), Fault> {
+    if count <= max { Ok(()) } else { Err(Fault::Refused(format!("{what} at most {max} {unit}, not {count}"))) }
 }

@@ -1,7 +1,7 @@
 //! The embedded broker: topics, queues, durable subscriptions and reply queues in the memory of this process.
 //!
-//! Everything takes effect within the call, so every operation resolves at once. Nothing outlives the process. What its
-//! destinations and headers mean is in `docs/PROTOCOL.md`, Embedded broker.
+//! Everything takes effect within the call, so every operation resolves at once, unless the broker is suspended. Nothing
+//! outlives the process. What its destinations and headers mean is in `docs/PROTOCOL.md`, Embedded broker.
 
 mod account;
 mod link;

@@ -105,7 +105,7 @@ struct Unsettled {
 
 #[test]
 fn whatever_sessions_do_and_however_often_the_broker_goes_away_nothing_is_lost_doubled_or_out_of_order() {
-    for seed in seeds() {
+    for seed in seeds("0..50") {
         let outcome = std::panic::catch_unwind(|| trace(seed));
         assert!(outcome.is_ok(), "STOMPGATE_SIM_SEEDS={seed}..{} repeats it", seed + 1);
     }
