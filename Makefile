@@ -2,7 +2,7 @@
 
 SCRIPTS = .ci/run $(shell find . \( -name target -o -name node_modules -o -name .git \) -prune -o -name '*.sh' -print)
 
-.PHONY: run check test test-rabbitmq4 bench
+.PHONY: run check test test-rabbitmq4 test-scale soak bench
 
 run:
 	cargo run --release
@@ -22,6 +22,15 @@ test:
 
 test-rabbitmq4:
 	tests/rabbitmq4.sh
+
+# Ten thousand clients need as many open files in two processes.
+test-scale:
+	STOMPGATE_TEST_CLIENTS=10000 cargo test --release --locked --features test-rabbitmq --test faults scale:: -- --nocapture
+
+SOAK ?= 10m
+
+soak:
+	SOAK=$(SOAK) cargo test --release --locked --features test-rabbitmq --test faults soak:: -- --nocapture
 
 bench:
 	cargo bench --bench load

@@ -19,4 +19,5 @@ mod outages;
 #[allow(dead_code, reason = "other tests have other uses for it")]
 mod proxy;
 mod scale;
+mod soak;
 mod wait;

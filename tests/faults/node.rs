@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use tokio::net::TcpStream;
@@ -13,12 +14,23 @@ use crate::wait::eventually;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rabbitmq.sh");
 
+const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
+
 /// What one node takes, by the order of `tests/rabbitmq.sh`.
 const PORTS: u16 = 10;
 
 pub(crate) struct Node {
     dir: PathBuf,
     port: u16,
+    place: Place,
+}
+
+/// Where a node is in the network.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Place {
+    Loopback,
+    /// That of the name which `tests/namespace.sh` has made.
+    Namespace(String),
 }
 
 /// How a node is ended.
@@ -30,25 +42,51 @@ pub(crate) enum Signal {
 
 impl Node {
     pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_in(Place::Loopback).await
+    }
+
+    pub(crate) async fn start_in(place: Place) -> Self {
+        Self::start_with(place, &[]).await
     }
 
     /// The second node of a cluster.
     pub(crate) async fn start_beside(peer: &Self) -> Self {
-        Self::start_with(&[("STOMPGATE_RABBITMQ_PEER", peer.dir.to_str().unwrap())]).await
+        let peer_dir = peer.dir.to_str().unwrap();
+        Self::start_with(peer.place.clone(), &[("STOMPGATE_RABBITMQ_PEER", peer_dir)]).await
     }
 
-    async fn start_with(environment: &[(&str, &str)]) -> Self {
+    async fn start_with(place: Place, environment: &[(&str, &str)]) -> Self {
         let (dir, port) = vacancy();
-        let mut command = Command::new(SCRIPT);
-        command.arg("start").arg(&dir).arg(port.to_string()).envs(environment.iter().copied());
-        let node = Self { dir, port };
+        let node = Self { dir, port, place };
+        let mut command = node.command(SCRIPT.as_ref());
+        command.arg("start").arg(&node.dir).arg(port.to_string()).envs(environment.iter().copied());
+        if node.place != Place::Loopback {
+            let conf = Path::new(FOLDER).join("namespace.conf");
+            std::fs::write(&conf, "loopback_users = none\n").unwrap();
+            command.env("STOMPGATE_RABBITMQ_CONF", conf);
+            command.env("STOMPGATE_RABBITMQ_ADDRESS", node.address().ip().to_string());
+        }
         run(command).await;
         node
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.port).into()
+        match self.place {
+            Place::Loopback => ([127, 0, 0, 1], self.port).into(),
+            Place::Namespace(_) => ([192, 0, 2, 2], self.port).into(),
+        }
+    }
+
+    /// A program that runs where the node does.
+    fn command(&self, program: &Path) -> Command {
+        match &self.place {
+            Place::Loopback => Command::new(program),
+            Place::Namespace(name) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{name}")).arg(program);
+                command
+            }
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -57,7 +95,7 @@ impl Node {
 
     /// What the broker answers, line by line.
     pub(crate) async fn ctl(&self, arguments: &[&str]) -> Vec<String> {
-        let mut command = Command::new(self.dir.join("rabbitmqctl"));
+        let mut command = self.command(&self.dir.join("rabbitmqctl"));
         command.args(arguments);
         run(command).await.lines().map(str::to_owned).collect()
     }
@@ -90,7 +128,7 @@ impl Node {
 
     /// When it accepts connections.
     pub(crate) async fn restart(&self) -> Instant {
-        let mut command = Command::new(SCRIPT);
+        let mut command = self.command(SCRIPT.as_ref());
         command.arg("restart").arg(&self.dir);
         run(command).await;
         eventually("RabbitMQ accepts", async || TcpStream::connect(self.address()).await.is_ok()).await;
@@ -113,21 +151,31 @@ impl Drop for Node {
         if let Ok(pid) = std::fs::read_to_string(self.dir.join("node.pid")) {
             let _continued = Command::new("kill").args(["-s", "CONT", pid.trim()]).stderr(Stdio::null()).status();
         }
-        stop(&self.dir);
+        stop(self.command(SCRIPT.as_ref()), &self.dir);
     }
 }
 
-/// A folder and ports that nobody uses. What an earlier run that was interrupted has left there is stopped.
+/// A folder and ports that nobody uses.
 fn vacancy() -> (PathBuf, u16) {
     static BLOCKS: AtomicU16 = AtomicU16::new(0);
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(stop_leftovers);
     loop {
         let port = first_port() + PORTS * BLOCKS.fetch_add(1, Ordering::Relaxed);
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rabbitmq-{port}"));
-        if dir.exists() {
-            stop(&dir);
-        }
         if (port..port + PORTS).all(|it| std::net::TcpListener::bind(("127.0.0.1", it)).is_ok()) {
-            return (dir, port);
+            return (Path::new(FOLDER).join(format!("rabbitmq-{port}-{}", std::process::id())), port);
+        }
+    }
+}
+
+/// Nodes of runs that were interrupted.
+fn stop_leftovers() {
+    for entry in std::fs::read_dir(FOLDER).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let Some((_, owner)) = name.strip_prefix("rabbitmq-").and_then(|it| it.split_once('-')) else { continue };
+        if path.is_dir() && !is_alive(owner) {
+            stop(Command::new(SCRIPT), &path);
         }
     }
 }
@@ -137,9 +185,14 @@ fn first_port() -> u16 {
     std::env::var("STOMPGATE_TEST_PORTS").map_or(25_900, |it| it.parse().expect("STOMPGATE_TEST_PORTS is a port"))
 }
 
-fn stop(dir: &Path) {
-    let stopped = Command::new(SCRIPT).arg("stop").arg(dir).status();
-    assert!(std::thread::panicking() || stopped.unwrap().success(), "RabbitMQ can't be stopped");
+fn stop(mut script: Command, dir: &Path) {
+    let stopped = script.arg("stop").arg(dir).status();
+    if std::thread::panicking() {
+        // Its log may say why.
+        return;
+    }
+    assert!(stopped.unwrap().success(), "RabbitMQ can't be stopped");
+    std::fs::remove_dir_all(dir).unwrap();
 }
 
 async fn run(mut command: Command) -> String {

@@ -32,7 +32,7 @@ pub(crate) async fn throughout(time: Duration, what: &str, mut condition: impl A
     }
 }
 
-/// Prints a line that is seen although the test passes.
+/// Prints a line that is seen although the test passes. `tests/all.sh` has them in its summary.
 pub(crate) fn tell(line: &str) {
-    std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
+    std::io::stdout().write_all(format!("faults: {line}\n").as_bytes()).unwrap();
 }
