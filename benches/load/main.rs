@@ -8,6 +8,7 @@ mod floor;
 mod histogram;
 mod interrupt;
 mod limits;
+mod nuisance;
 mod options;
 mod process;
 mod rabbitmq;

@@ -115,7 +115,7 @@ impl Load {
     }
 
     pub(crate) fn nobody_is_dropped(&self) {
-        let dropped = self.books.dropped.lock().unwrap();
+        let dropped = self.books.dropped.lock().unwrap().clone();
         let (count, all) = (dropped.len(), self.count);
         assert!(dropped.is_empty(), "{count} of {all} sessions dropped: {}", dropped.join("\n"));
     }

@@ -1,8 +1,8 @@
 //! RabbitMQ is killed under many clients of many topics.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use futures::{StreamExt, stream};
 use tokio::sync::watch;
@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::client::{Client, GUEST};
 use crate::gateway::Gateway;
 use crate::node::{Node, Signal};
-use crate::wait::{eventually, tell};
+use crate::wait::{eventually, tell, within};
 
 const TOPICS: usize = 1_000;
 
@@ -26,7 +26,8 @@ const CONNECTING_MAX: usize = 64;
 struct Audience {
     rounds: Vec<AtomicUsize>,
     doubled: AtomicUsize,
-    dropped: AtomicUsize,
+    /// Why sessions have ended, which none should.
+    dropped: Mutex<Vec<String>>,
 }
 
 impl Audience {
@@ -38,7 +39,11 @@ impl Audience {
     /// Ends with the session. Every round is received, and in order.
     async fn listen(&self, mut client: Client, number: usize) {
         let rounds = &self.rounds[number];
-        while let Ok(message) = client.next().await {
+        let fault = loop {
+            let message = match client.next().await {
+                Ok(message) => message,
+                Err(fault) => break fault,
+            };
             let round: usize = std::str::from_utf8(&message.body).unwrap().parse().unwrap();
             let last = rounds.load(Ordering::Relaxed);
             if round <= last {
@@ -47,15 +52,24 @@ impl Audience {
                 assert_eq!(round, last + 1, "client {number} has lost something");
                 rounds.store(round, Ordering::Relaxed);
             }
-        }
-        self.dropped.fetch_add(1, Ordering::Relaxed);
+        };
+        self.drop_session(format!("client {number}: {fault}"));
     }
 
-    /// Waits until all clients have the round.
-    async fn have(&self, round: usize) {
-        eventually(&format!("all have round {round}"), async || {
-            assert_eq!(self.dropped.load(Ordering::Relaxed), 0, "sessions dropped");
-            self.count(round) == self.rounds.len()
+    fn drop_session(&self, why: String) {
+        self.dropped.lock().unwrap().push(why);
+    }
+
+    fn nobody_is_dropped(&self) {
+        let dropped = self.dropped.lock().unwrap().clone();
+        assert!(dropped.is_empty(), "{} sessions dropped, such as {}", dropped.len(), dropped[0]);
+    }
+
+    /// Waits until so many clients have the round.
+    async fn have(&self, round: usize, clients: usize) {
+        eventually(&format!("{clients} clients have round {round}"), async || {
+            self.nobody_is_dropped();
+            self.count(round) >= clients
         })
         .await;
     }
@@ -69,17 +83,29 @@ async fn connect(gateway: SocketAddr, number: usize) -> (Client, usize) {
 }
 
 /// Sends one message to each topic, and waits for the RECEIPTs.
-async fn send_round(publisher: &mut Client, round: usize) {
+async fn send_round(publisher: &mut Client, round: usize) -> Result<(), String> {
     // Fewer than a session may have unconfirmed, so that it is read from while RabbitMQ is away.
     for topics in (0..TOPICS).collect::<Vec<_>>().chunks(100) {
         for topic in topics {
             let head = format!("SEND\ndestination:/topic/scale.{topic}\nreceipt:{topic}");
-            publisher.send(&format!("{head}\n\n{round}\0")).await.unwrap();
+            publisher.send(&format!("{head}\n\n{round}\0")).await?;
         }
         for _ in topics {
-            publisher.expect("RECEIPT").await;
+            publisher.next().await?;
         }
     }
+    Ok(())
+}
+
+/// Sends two rounds, says so, and stays. Why it has ended.
+async fn publish(mut publisher: Client, receipted: watch::Sender<bool>) -> String {
+    for round in [2, 3] {
+        if let Err(fault) = send_round(&mut publisher, round).await {
+            return fault;
+        }
+    }
+    receipted.send_replace(true);
+    publisher.next().await.unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -97,26 +123,22 @@ async fn rabbitmq_is_killed_under_many_clients_of_a_thousand_topics() {
         sessions.spawn(async move { audience.listen(client, number).await });
     }
     let mut publisher = Client::connect(gateway.clients, GUEST).await;
-    send_round(&mut publisher, 1).await;
-    audience.have(1).await;
+    send_round(&mut publisher, 1).await.unwrap();
+    audience.have(1, clients).await;
 
     node.end(Signal::Kill).await;
     // Sent while RabbitMQ is away, so that it is the first one to arrive.
     let (receipted, mut receipts) = watch::channel(false);
-    sessions.spawn(async move {
-        send_round(&mut publisher, 2).await;
-        send_round(&mut publisher, 3).await;
-        receipted.send_replace(true);
-        // Its session lives on.
-        while publisher.next().await.is_ok() {}
-    });
+    let books = Arc::clone(&audience);
+    sessions.spawn(async move { books.drop_session(publish(publisher, receipted).await) });
     let over = node.restart().await;
-    eventually("one has round 2", async || audience.count(2) > 0).await;
+    audience.have(2, 1).await;
     let first = over.elapsed();
-    audience.have(2).await;
+    audience.have(2, clients).await;
     let all = over.elapsed();
-    receipts.wait_for(|it| *it).await.unwrap();
-    audience.have(3).await;
+    within("all is receipted", receipts.wait_for(|it| *it)).await.unwrap();
+    audience.have(3, clients).await;
+    audience.nobody_is_dropped();
     let doubled = audience.doubled.load(Ordering::Relaxed);
     tell(&format!(
         "kill -9 under {clients} clients of {TOPICS} topics: lost 0, doubled {doubled}, 0 sockets dropped; \

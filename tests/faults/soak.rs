@@ -68,10 +68,10 @@ async fn visit(gateway: SocketAddr, number: usize) {
     let destinations =
         [format!("/topic/soak.own.{number}"), "/topic/soak.all".into(), format!("/queue/soak.{}", number % 10)];
     for (id, destination) in destinations.iter().enumerate() {
-        let ack = if id == 2 { "client-individual" } else { "auto" };
-        client
-            .confirmed(&format!("SUBSCRIBE\nid:{id}\nack:{ack}\npersistent:true\ndestination:{destination}"), "")
-            .await;
+        let headers =
+            if destination.starts_with("/queue") { "persistent:true\nack:client-individual" } else { "ack:auto" };
+        let head = format!("SUBSCRIBE\nid:{id}\nreceipt:{id}\n{headers}\ndestination:{destination}");
+        client.send(&format!("{head}\n\n\0")).await.unwrap();
     }
     for destination in &destinations {
         client.send(&format!("SEND\npersistent:true\ndestination:{destination}\n\n{number}\0")).await.unwrap();
@@ -125,7 +125,8 @@ async fn round(gateway: &Gateway, node: &Node, number: usize) {
         join_all((0..CLIENTS).map(|it| visit(gateway.clients, it))).await;
     }
     are_slow(gateway).await;
-    let outage = node.bounce(if number.is_multiple_of(2) { Signal::Kill } else { Signal::Term }).await;
+    let signal = if number.is_multiple_of(2) { Signal::Kill } else { Signal::Term };
+    let outage = node.bounce(signal).await;
     load.flows().await;
     load.finish(&format!("soak, round {number}"), Some(outage)).await;
     // What a client left without an ACK is for the next ones, who are gone.
@@ -135,7 +136,8 @@ async fn round(gateway: &Gateway, node: &Node, number: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_piles_up() {
     let node = Node::start().await;
-    let gateway = Gateway::start(&node.url(), &[("broker.amqp.unbind_linger", "1s")]).await;
+    let settings = [("broker.amqp.unbind_linger", "1s"), ("delivery.send_time_limit", "2s")];
+    let gateway = Gateway::start(&node.url(), &settings).await;
     let end = Instant::now() + duration();
     let mut samples = Vec::new();
     while samples.len() < ROUNDS_MIN || Instant::now() < end {
