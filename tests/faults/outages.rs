@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::client::GUEST;
+use crate::client::{Client, GUEST};
 use crate::gateway::Gateway;
 use crate::ledger::Outage;
 use crate::load::{ALL, Load};
 use crate::node::{Node, Signal};
-use crate::wait::throughout;
+use crate::wait::{tell, throughout, within};
 
 /// All kinds of destinations under load, through a fault that says when it was.
 async fn survives(what: &str, identity: &str, fault: impl AsyncFnOnce(&Node, &Load) -> Outage) {
@@ -54,4 +54,51 @@ async fn rabbitmq_hangs_for_thirty_seconds_and_goes_on() {
         Outage { begun, gone: begun, over }
     })
     .await;
+}
+
+/// Comes while RabbitMQ is away, listens and sends: when it had the first RECEIPT, and that all it was promised came.
+async fn visit(mut client: Client) -> Instant {
+    let queue = "persistent:true\ndestination:/queue/visited";
+    for frame in [
+        "SUBSCRIBE\nid:t\nreceipt:1\ndestination:/topic/visited\n\n\0".to_owned(),
+        format!("SUBSCRIBE\nid:q\nack:client-individual\nreceipt:2\n{queue}\n\n\0"),
+        format!("SEND\nreceipt:3\n{queue}\n\nheld\0"),
+    ] {
+        client.send(&frame).await.unwrap();
+    }
+    let (mut receipts, mut first, mut held) = (Vec::new(), None, 0);
+    while receipts.len() < 3 || held == 0 {
+        let frame = within("what was asked for is answered", client.next()).await.unwrap();
+        match frame.header("receipt-id") {
+            Some(id) => receipts.push(id.to_owned()),
+            None => held += 1,
+        }
+        first.get_or_insert_with(Instant::now);
+        if let Some(id) = frame.header("ack") {
+            client.send(&format!("ACK\nid:{id}\n\n\0")).await.unwrap();
+        }
+    }
+    receipts.sort();
+    assert_eq!((receipts.join(" "), held), ("1 2 3".to_owned(), 1));
+    // The topic is bound, as its RECEIPT says.
+    client.send("SEND\ndestination:/topic/visited\n\nx\0").await.unwrap();
+    client.expect("MESSAGE").await;
+    first.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_may_come_while_rabbitmq_is_away_and_are_told_when_it_is_back() {
+    let node = Node::start().await;
+    let gateway = Gateway::start(&node.url(), &[]).await;
+    node.end(Signal::Kill).await;
+    let client = Client::connect(gateway.clients, GUEST).await;
+    let visitor = tokio::task::JoinSet::from_iter([visit(client)]);
+    let begun = Instant::now();
+    let over = node.restart().await;
+    let told = within("the visitor is served", visitor.join_all()).await[0];
+    assert!(begun < told, "a RECEIPT came before RabbitMQ was there");
+    let after = told.saturating_duration_since(over);
+    tell(&format!("clients that come meanwhile: the first RECEIPT {after:.2?} after RabbitMQ accepted"));
+    node.queues_are_empty().await;
+    gateway.stop().await;
 }
