@@ -23,14 +23,16 @@ test:
 test-rabbitmq4:
 	tests/rabbitmq4.sh
 
+FAULTS = cargo test --release --locked --features test-rabbitmq --test faults
+
 # Ten thousand clients need as many open files in two processes.
 test-scale:
-	STOMPGATE_TEST_CLIENTS=10000 cargo test --release --locked --features test-rabbitmq --test faults scale:: -- --nocapture
+	STOMPGATE_TEST_CLIENTS=10000 $(FAULTS) scale:: -- --nocapture
 
 SOAK ?= 10m
 
 soak:
-	SOAK=$(SOAK) cargo test --release --locked --features test-rabbitmq --test faults soak:: -- --nocapture
+	SOAK=$(SOAK) $(FAULTS) soak:: -- --nocapture
 
 bench:
 	cargo bench --bench load

@@ -59,8 +59,8 @@ export RABBITMQ_LOG_BASE="$home/log"
 export RABBITMQ_PID_FILE="$home/node.pid"
 END
     echo "[${STOMPGATE_RABBITMQ_PLUGINS-}]." >"$dir/enabled_plugins"
-    # RabbitMQ looks up the name of its host for each connection. Where that is in no hosts file, a resolver that does not
-    # answer would take it five seconds.
+    # RabbitMQ looks up the name of its host for each connection. Where that is in no hosts file, a resolver that does
+    # not answer would take it five seconds.
     printf '{lookup, [file]}.\n{host, {127,0,0,1}, ["%s"]}.\n' "$(uname -n)" >"$dir/inetrc"
     # A relative limit would depend on what else the machine does.
     cat - ${STOMPGATE_RABBITMQ_CONF:+"$STOMPGATE_RABBITMQ_CONF"} >"$dir/rabbitmq.conf" <<END

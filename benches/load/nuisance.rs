@@ -1,4 +1,4 @@
-//! Clients that behave badly, each on a thread of its own: one reads nothing, one sends all it can, one breaks every rule.
+//! Clients that behave badly, on threads of their own: one reads nothing, one sends all it can, one breaks every rule.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -36,7 +36,7 @@ async fn sessions_whose_passcode_has_changed_are_told_so_after_an_outage_and_oth
     }
     let returned = Client::connect(gateway.clients, RETURNS).await;
     load.flows().await;
-    load.finish("kill -9, one account of two refused", Some(outage)).await;
+    load.finish("kill -9, one account of two refused", &[outage]).await;
     drop((leaving, returned));
     gateway.stop().await;
 }

@@ -38,7 +38,7 @@ async fn in_a_memory_alarm_publishers_wait_and_consumers_go_on() {
     }
     throughout(ALARM, "all wait, and nobody is dropped", async || {
         load.nobody_is_dropped();
-        load.account(None).receipted == receipted
+        load.account(&[]).receipted == receipted
     })
     .await;
     // Its heart-beats came all the time.
@@ -46,7 +46,7 @@ async fn in_a_memory_alarm_publishers_wait_and_consumers_go_on() {
 
     node.ctl(&["set_vm_memory_high_watermark", "absolute", "1GB"]).await;
     load.flows().await;
-    load.finish("memory alarm", None).await;
+    load.finish("memory alarm", &[]).await;
     node.queues_are_empty().await;
     assert_eq!(gateway.metric("stompgate_broker_amqp_connection_losses_total").await, 0.0);
     drop((backlog, consumer));

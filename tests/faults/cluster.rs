@@ -53,7 +53,7 @@ async fn one_of_two_nodes_is_lost_and_all_goes_on_at_the_other() {
     })
     .await;
     load.flows().await;
-    load.finish("node of a cluster lost", Some(Outage { begun, gone, over: gone })).await;
+    load.finish("node of a cluster lost", &[Outage { begun, gone, over: gone }]).await;
     left.queues_are_empty().await;
     gateway.stop().await;
 }

@@ -34,7 +34,7 @@ async fn a_queue_is_deleted_under_its_consumers_who_can_subscribe_again() {
         consumer.confirmed(&format!("ACK\nid:{}", message.header("ack").unwrap()), "").await;
     }
     load.flows().await;
-    load.finish("queue deleted", None).await;
+    load.finish("queue deleted", &[]).await;
     node.queues_are_empty().await;
     drop(consumers);
     gateway.stop().await;

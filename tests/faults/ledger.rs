@@ -82,8 +82,8 @@ impl Ledger {
     }
 
     /// Whether nothing more has to come.
-    pub(crate) fn is_settled(&self, outage: Option<Outage>) -> bool {
-        let account = self.account(outage);
+    pub(crate) fn is_settled(&self, outages: &[Outage]) -> bool {
+        let account = self.account(outages);
         account.receipted == account.sent && account.lost == 0 && self.has_ended()
     }
 
@@ -105,16 +105,16 @@ impl Ledger {
         self.received.iter().filter_map(first).min()
     }
 
-    pub(crate) fn account(&self, outage: Option<Outage>) -> Account {
+    pub(crate) fn account(&self, outages: &[Outage]) -> Account {
         let receipted = self.sent.iter().filter(|it| it.receipted.is_some()).count();
         let mut account = Account { sent: self.sent.len(), receipted, ..Account::default() };
         for received in &self.received {
-            self.add(received, outage, &mut account);
+            self.add(received, outages, &mut account);
         }
         account
     }
 
-    fn add(&self, received: &[(usize, Instant)], outage: Option<Outage>, account: &mut Account) {
+    fn add(&self, received: &[(usize, Instant)], outages: &[Outage], account: &mut Account) {
         let mut counts = vec![0_usize; self.sent.len()];
         let mut latest = 0;
         for (number, _) in received {
@@ -126,21 +126,21 @@ impl Ledger {
         account.received += received.len();
         for (sent, count) in self.sent.iter().zip(counts) {
             match (count, sent.receipted) {
-                (0, Some(receipted)) if self.may_be_lost(sent.at, receipted, outage) => account.lost_at_the_edge += 1,
+                (0, Some(receipted)) if self.may_be_lost(sent.at, receipted, outages) => account.lost_at_the_edge += 1,
                 (0, Some(_)) => account.lost += 1,
                 (0 | 1, _) => (),
                 (times, _) => {
                     account.doubled += times - 1;
-                    let has_reason = outage.is_some_and(|it| sent.at < it.over);
+                    let has_reason = outages.iter().any(|it| sent.at < it.over);
                     account.doubled_without_reason += if has_reason { 0 } else { times - 1 };
                 }
             }
         }
     }
 
-    fn may_be_lost(&self, sent: Instant, receipted: Instant, outage: Option<Outage>) -> bool {
-        let is_held = |it: Outage| it.begun <= sent + EDGE && sent <= it.gone && receipted < it.over;
-        self.kind == Kind::Topic && outage.is_some_and(is_held)
+    fn may_be_lost(&self, sent: Instant, receipted: Instant, outages: &[Outage]) -> bool {
+        let is_held = |it: &Outage| it.begun <= sent + EDGE && sent <= it.gone && receipted < it.over;
+        self.kind == Kind::Topic && outages.iter().any(is_held)
     }
 }
 
@@ -198,13 +198,13 @@ mod tests {
             Self { zero, ledger }
         }
 
-        fn outage(&self) -> Option<Outage> {
+        fn outage(&self) -> [Outage; 1] {
             let at = |seconds| self.zero + Duration::from_secs(seconds);
-            Some(Outage { begun: at(10), gone: at(11), over: at(20) })
+            [Outage { begun: at(10), gone: at(11), over: at(20) }]
         }
 
         fn account(&self) -> Account {
-            self.ledger.account(self.outage())
+            self.ledger.account(&self.outage())
         }
     }
 
@@ -212,7 +212,7 @@ mod tests {
     fn a_receipted_message_that_nobody_got_is_lost() {
         let case = Case::new(Kind::Queue, &[1, 2, 3], &[(0, 1), (2, 3)]);
         assert_eq!(case.account(), Account { sent: 3, receipted: 3, received: 2, lost: 1, ..Account::default() });
-        assert!(!case.account().is_sound() && !case.ledger.is_settled(case.outage()));
+        assert!(!case.account().is_sound() && !case.ledger.is_settled(&case.outage()));
     }
 
     #[test]
@@ -241,7 +241,7 @@ mod tests {
         received.push((20, 22));
         let case = Case::new(Kind::Queue, &receipts, &received);
         assert_eq!((case.account().doubled_without_reason, case.account().is_sound()), (1, false));
-        assert_eq!(case.ledger.account(None).doubled_without_reason, 2);
+        assert_eq!(case.ledger.account(&[]).doubled_without_reason, 2);
     }
 
     #[test]
@@ -255,9 +255,9 @@ mod tests {
     #[test]
     fn what_was_never_receipted_or_never_sent_is_not_sound() {
         let mut ledger = Ledger::new(Kind::Topic, 0);
-        assert!(!ledger.account(None).is_sound());
+        assert!(!ledger.account(&[]).is_sound());
         ledger.send(Instant::now());
-        assert!(!ledger.account(None).is_sound());
+        assert!(!ledger.account(&[]).is_sound());
     }
 
     #[test]

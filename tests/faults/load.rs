@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::ledger::{Account, Kind, Ledger, Outage};
 use crate::wait::{eventually, tell};
 
-/// Messages of one sender that have no RECEIPT. Fewer than `session.publishes_in_flight_max`, so that it goes on to read.
+/// Messages of one sender that have no RECEIPT. Fewer than `session.publishes_in_flight_max`, so that it is read from.
 const UNRECEIPTED_MAX: usize = 100;
 
 /// Between two messages of one sender.
@@ -124,30 +124,30 @@ impl Load {
     pub(crate) async fn is_stuck(&self) -> usize {
         let unreceipted = UNRECEIPTED_MAX * self.books.ledgers.lock().unwrap().len();
         eventually("all senders wait", async || {
-            let Account { sent, receipted, .. } = self.account(None);
+            let Account { sent, receipted, .. } = self.account(&[]);
             sent - receipted == unreceipted
         })
         .await;
-        self.account(None).receipted
+        self.account(&[]).receipted
     }
 
-    pub(crate) fn account(&self, outage: Option<Outage>) -> Account {
-        Account::sum(self.books.ledgers.lock().unwrap().values().map(|it| it.account(outage)))
+    pub(crate) fn account(&self, outages: &[Outage]) -> Account {
+        Account::sum(self.books.ledgers.lock().unwrap().values().map(|it| it.account(outages)))
     }
 
     /// Ends the sending, waits until all has arrived that has to, and prints the account, which has to be sound.
-    pub(crate) async fn finish(mut self, what: &str, outage: Option<Outage>) {
+    pub(crate) async fn finish(mut self, what: &str, outages: &[Outage]) {
         self.end_of_sending.cancel();
-        self.settle(outage).await;
+        self.settle(outages).await;
         self.nobody_is_dropped();
-        let account = self.account(outage);
-        tell(&format!("{what}: {account}; 0 of {} sessions dropped{}", self.count, self.resumption(outage)));
+        let account = self.account(outages);
+        tell(&format!("{what}: {account}; 0 of {} sessions dropped{}", self.count, self.resumption(outages)));
         self.sessions.shutdown().await;
         assert!(account.is_sound(), "{what}: {account}");
     }
 
-    async fn settle(&self, outage: Option<Outage>) {
-        let settled = || self.books.ledgers.lock().unwrap().values().all(|it| it.is_settled(outage));
+    async fn settle(&self, outages: &[Outage]) {
+        let settled = || self.books.ledgers.lock().unwrap().values().all(|it| it.is_settled(outages));
         let end = Instant::now() + SETTLE;
         let mut again = interval(Duration::from_millis(50));
         // The account says what is missing.
@@ -157,8 +157,8 @@ impl Load {
         }
     }
 
-    fn resumption(&self, outage: Option<Outage>) -> String {
-        let Some(Outage { begun, over, .. }) = outage else { return String::new() };
+    fn resumption(&self, outages: &[Outage]) -> String {
+        let Some(&Outage { begun, over, .. }) = outages.last() else { return String::new() };
         let ledgers = self.books.ledgers.lock().unwrap();
         let of = |kind| {
             let firsts = ledgers.values().filter(|it| it.kind() == kind).filter_map(|it| it.first_since(over));

@@ -83,7 +83,7 @@ async fn the_network_is_cut_in_silence_and_heals() {
     way.heal();
     let over = Instant::now();
     load.flows().await;
-    load.finish("network cut", Some(Outage { begun, gone: begun, over })).await;
+    load.finish("network cut", &[Outage { begun, gone: begun, over }]).await;
     node.queues_are_empty().await;
     gateway.stop().await;
 }

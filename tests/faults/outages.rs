@@ -12,31 +12,31 @@ use crate::node::{Node, Signal};
 use crate::wait::{tell, throughout, within};
 
 /// All kinds of destinations under load, through a fault that says when it was.
-async fn survives(what: &str, identity: &str, fault: impl AsyncFnOnce(&Node, &Load) -> Outage) {
+async fn survives(what: &str, identity: &str, fault: impl AsyncFnOnce(&Node, &Load) -> Vec<Outage>) {
     let node = Node::start().await;
     let gateway = Gateway::start(&node.url(), &[("broker.amqp.identity", identity)]).await;
     let load = Load::start(&gateway, GUEST, ALL).await;
     load.flows().await;
-    let outage = fault(&node, &load).await;
+    let outages = fault(&node, &load).await;
     load.flows().await;
-    load.finish(what, Some(outage)).await;
+    load.finish(what, &outages).await;
     node.queues_are_empty().await;
     gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rabbitmq_is_killed_under_load_and_starts_again() {
-    survives("kill -9", "gateway", async |node, _| node.bounce(Signal::Kill).await).await;
+    survives("kill -9", "gateway", async |node, _| vec![node.bounce(Signal::Kill).await]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rabbitmq_is_killed_under_load_of_clients_with_accounts_of_their_own() {
-    survives("kill -9, identity client", "client", async |node, _| node.bounce(Signal::Kill).await).await;
+    survives("kill -9, identity client", "client", async |node, _| vec![node.bounce(Signal::Kill).await]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rabbitmq_is_stopped_under_load_and_starts_again() {
-    survives("stop and start", "gateway", async |node, _| node.bounce(Signal::Term).await).await;
+    survives("stop and start", "gateway", async |node, _| vec![node.bounce(Signal::Term).await]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +51,23 @@ async fn rabbitmq_hangs_for_thirty_seconds_and_goes_on() {
         .await;
         node.signal("CONT");
         let over = Instant::now();
-        Outage { begun, gone: begun, over }
+        vec![Outage { begun, gone: begun, over }]
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_connections_are_closed_again_and_again() {
+    survives("connections closed by an operator, five times", "gateway", async |node, load| {
+        let mut outages = Vec::new();
+        for _ in 0..5 {
+            let begun = Instant::now();
+            node.ctl(&["close_all_connections", "--vhost", "/", "a test wants it"]).await;
+            let gone = Instant::now();
+            outages.push(Outage { begun, gone, over: gone });
+            load.flows().await;
+        }
+        outages
     })
     .await;
 }

@@ -62,7 +62,7 @@ impl Sample {
     }
 }
 
-/// Subscribes to a topic of its own, a shared one and a queue, sends to all, hears itself, and goes in one way or another.
+/// Subscribes to a topic of its own, a shared one and a queue, sends to all, hears itself, and goes, politely or not.
 async fn visit(gateway: SocketAddr, number: usize) {
     let mut client = Client::connect(gateway, GUEST).await;
     let destinations =
@@ -128,7 +128,7 @@ async fn round(gateway: &Gateway, node: &Node, number: usize) {
     let signal = if number.is_multiple_of(2) { Signal::Kill } else { Signal::Term };
     let outage = node.bounce(signal).await;
     load.flows().await;
-    load.finish(&format!("soak, round {number}"), Some(outage)).await;
+    load.finish(&format!("soak, round {number}"), &[outage]).await;
     // What a client left without an ACK is for the next ones, who are gone.
     node.ctl(&["eval", "[rabbit_amqqueue:purge(Q) || Q <- rabbit_amqqueue:list()]."]).await;
 }
