@@ -186,6 +186,9 @@ fn first_port() -> u16 {
 }
 
 fn stop(mut script: Command, dir: &Path) {
+    if !dir.exists() {
+        return;
+    }
     let stopped = script.arg("stop").arg(dir).status();
     if std::thread::panicking() {
         // Its log may say why.
