@@ -4,9 +4,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use prometheus::IntCounterVec;
+
 use crate::broker::{Broker, amqp, memory};
-use crate::config::{self, Settings};
-use crate::lifecycle::{Drained, Latch, Lifecycle, Readiness, Signal, Signals};
+use crate::config::{self, Fault, InForce, Reloaded, Settings};
+use crate::lifecycle::{Asked, Current, Drained, Lifecycle, Readiness, Signal, Signals};
 use crate::{admin, delivery, driver, http, lifecycle, registry, telemetry};
 
 /// A gateway that runs; stopped when it is dropped.
@@ -17,6 +19,9 @@ pub struct App {
     pub admin_addr: Option<SocketAddr>,
     pub lifecycle: Lifecycle,
     connections: registry::Registry,
+    context: Current<driver::Context>,
+    http: Current<http::Settings>,
+    reloads: IntCounterVec,
     settings: lifecycle::Settings,
 }
 
@@ -24,6 +29,8 @@ pub struct App {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ended {
     Drained(Drained),
+    /// Drained because a task has panicked that nothing could take the place of.
+    Failed,
     /// A second signal, before the drain was over.
     Killed(Signal),
 }
@@ -45,7 +52,12 @@ struct Metrics {
     driver: driver::Metrics,
     http: http::Metrics,
     memory: memory::Metrics,
+    reloads: IntCounterVec,
 }
+
+/// Values of the label `outcome`.
+const RELOADED: &str = "ok";
+const REFUSED: &str = "refused";
 
 impl Metrics {
     fn new(operators: &admin::Sources, broker: &config::Broker) -> Self {
@@ -59,26 +71,69 @@ impl Metrics {
             driver: driver::Metrics::new(registry),
             http: http::Metrics::new(registry),
             memory: memory::Metrics::new(registry),
+            reloads: register_reloads(registry),
         }
     }
 }
 
 /// Serves until a signal ends it.
-pub async fn run(settings: Settings) -> Result<Ended, StartError> {
+pub async fn run(mut in_force: InForce, log: &telemetry::Log) -> Result<Ended, StartError> {
     // Before anything else, so that a signal during the start is not lost.
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
-    let app = App::start(settings).await?;
-    Ok(run_until(&app, async || signals.next().await).await)
+    let app = App::start(in_force.settings().clone()).await?;
+    Ok(run_until(&app, async || signals.next().await, || reload(&app, &mut in_force, log)).await)
 }
 
-async fn run_until(app: &App, mut next_signal: impl AsyncFnMut() -> Signal) -> Ended {
-    let signal = next_signal().await;
-    tracing::info!(%signal, connections = app.connections.live(), "draining; a second signal ends the process at once");
+async fn run_until(app: &App, mut next: impl AsyncFnMut() -> Asked, mut reload: impl FnMut()) -> Ended {
+    let signal = loop {
+        tokio::select! {
+            asked = next() => match asked {
+                Asked::End(signal) => break Some(signal),
+                Asked::Reload => reload(),
+            },
+            () = app.lifecycle.failed().cancelled() => break None,
+        }
+    };
+    let connections = app.connections.live();
+    match signal {
+        Some(signal) => tracing::info!(%signal, connections, "draining; a second signal ends the process at once"),
+        None => tracing::error!(connections, "draining, as a task has panicked without which nothing works"),
+    }
+    let killed = async {
+        loop {
+            if let Asked::End(signal) = next().await {
+                return signal;
+            }
+        }
+    };
     // A shut-down that is dropped half-way has nothing to lose: the process ends.
     tokio::select! {
-        drained = app.shut_down() => Ended::Drained(drained),
-        signal = next_signal() => Ended::Killed(signal),
+        drained = app.shut_down() => if signal.is_some() { Ended::Drained(drained) } else { Ended::Failed },
+        signal = killed => Ended::Killed(signal),
     }
+}
+
+/// Reads files, on the thread that does nothing but wait for signals.
+fn reload(app: &App, in_force: &mut InForce, log: &telemetry::Log) {
+    let outcome = match in_force.reload() {
+        Ok(Reloaded { settings, changed, needs_restart }) => {
+            log.set_filter(&settings.log.filter);
+            app.reload(settings);
+            tracing::info!(changed = changed.join(", "), "the configuration was read again");
+            if !needs_restart.is_empty() {
+                tracing::warn!(keys = needs_restart.join(", "), "changed, but not before the next start");
+            }
+            RELOADED
+        }
+        Err(faults) => {
+            for Fault { origin, key, problem } in &faults.0 {
+                tracing::error!(origin, key, problem, "a fault of the configuration");
+            }
+            tracing::error!(faults = faults.0.len(), "nothing is reloaded, as the configuration has faults");
+            REFUSED
+        }
+    };
+    app.reloads.with_label_values(&[outcome]).inc();
 }
 
 impl App {
@@ -92,6 +147,7 @@ impl App {
         let metrics = Metrics::new(&operators, &settings.broker);
         // The latches are there before anybody can ask for them: a process without any would be ready.
         let http_latch = readiness.latch("http");
+        let budget = delivery::Budget::new(settings.limits.memory_bytes_max, metrics.delivery.clone());
         let broker = start_broker(settings.broker, &metrics, &lifecycle, &readiness);
         let admin_addr = start_admin(&settings.admin, operators)?;
         let context = driver::Context {
@@ -101,20 +157,37 @@ impl App {
             lifecycle: lifecycle.clone(),
             limits: settings.stomp,
             metrics: metrics.driver,
-            outbox: Arc::new(settings.delivery),
-            outbox_metrics: metrics.delivery,
+            outboxes: delivery::Outboxes::new(settings.delivery, budget, metrics.delivery),
             rules: settings.rules,
             session: Arc::new(settings.session),
         };
         let connections = registry::Registry::new(settings.http.connections_max);
-        let http_addr = start_http(settings.http, context, metrics.http, connections.clone(), &http_latch)?;
+        let context = Current::new(context);
+        let (http_addr, http) =
+            start_http(settings.http, &lifecycle, context.clone(), metrics.http, connections.clone())?;
+        http_latch.set(true);
         guard.disarm();
-        Ok(Self { http_addr, admin_addr, lifecycle, connections, settings: settings.lifecycle })
+        let (reloads, settings) = (metrics.reloads, settings.lifecycle);
+        Ok(Self { http_addr, admin_addr, lifecycle, connections, context, http, reloads, settings })
+    }
+
+    /// For sessions that begin from now on. Of what can't be reloaded these settings have to be what they were.
+    pub fn reload(&self, settings: Settings) {
+        self.http.set(settings.http);
+        let context = (*self.context.get()).clone();
+        self.context.set(driver::Context {
+            authenticator: settings.authenticator,
+            limits: settings.stomp,
+            outboxes: context.outboxes.with(settings.delivery),
+            rules: settings.rules,
+            session: Arc::new(settings.session),
+            ..context
+        });
     }
 
     /// Drains and stops, and says in the log what became of the sessions.
     pub async fn shut_down(&self) -> Drained {
-        let drained = self.lifecycle.shut_down(self.settings.drain_deadline).await;
+        let drained = self.lifecycle.shut_down(self.settings).await;
         match drained {
             Drained::All => tracing::info!("every session has ended in time"),
             Drained::Left(tasks) => tracing::warn!(tasks, "cut off at the deadline (drain.deadline)"),
@@ -152,6 +225,14 @@ fn register_broker(registry: &telemetry::Registry, broker: &config::Broker) {
     kinds.with_label_values(&["memory"]).set(memory);
 }
 
+fn register_reloads(registry: &telemetry::Registry) -> IntCounterVec {
+    let reloads = registry.counters("config_reloads_total", "Times the configuration was read again.", &["outcome"]);
+    for outcome in [RELOADED, REFUSED] {
+        reloads.with_label_values(&[outcome]);
+    }
+    reloads
+}
+
 fn start_admin(settings: &admin::Settings, sources: admin::Sources) -> Result<Option<SocketAddr>, StartError> {
     let Some(listen) = settings.listen else {
         return Ok(None);
@@ -173,25 +254,25 @@ fn start_broker(settings: config::Broker, metrics: &Metrics, lifecycle: &Lifecyc
 
 fn start_http(
     settings: http::Settings,
-    context: driver::Context,
+    lifecycle: &Lifecycle,
+    context: Current<driver::Context>,
     metrics: http::Metrics,
     connections: registry::Registry,
-    latch: &Latch,
-) -> Result<SocketAddr, StartError> {
+) -> Result<(SocketAddr, Current<http::Settings>), StartError> {
     let (listen, path, has_demo) = (settings.listen, settings.path.clone(), settings.demo);
-    let lifecycle = context.lifecycle.clone();
     let listener = http::Listener::bind(settings).map_err(cant_listen(listen, "http.listen"))?;
     let address = listener.local_addr().map_err(cant_listen(listen, "http.listen"))?;
-    let (context, sessions) = (Arc::new(context), lifecycle.clone());
-    let on_client = move |transport, admission| sessions.spawn(driver::run(Arc::clone(&context), transport, admission));
-    lifecycle.spawn(listener.serve(connections, metrics, lifecycle.clone(), on_client));
-    latch.set(true);
+    let reloadable = listener.reloadable();
+    let sessions = lifecycle.clone();
+    let on_client = move |transport, admission| sessions.spawn(driver::run(context.get(), transport, admission));
+    let serving = listener.serve(connections, metrics, lifecycle.clone(), on_client);
+    lifecycle.spawn(lifecycle.vital(serving));
     let shown = admin::reachable(address);
     tracing::info!("clients: ws://{shown}{path}, listening on {address}");
     if has_demo {
         tracing::info!("new here? Open http://{shown}/demo/ in two browser windows and talk");
     }
-    Ok(address)
+    Ok((address, reloadable))
 }
 
 fn cant_listen(address: SocketAddr, setting: &'static str) -> impl Fn(io::Error) -> StartError {
@@ -233,10 +314,10 @@ mod tests {
         app.lifecycle.spawn(std::future::pending());
         let mut signals = signals.iter();
         let next = async || match signals.next() {
-            Some(signal) => *signal,
+            Some(signal) => Asked::End(*signal),
             None => std::future::pending().await,
         };
-        run_until(&app, next).await
+        run_until(&app, next, || ()).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,6 +325,17 @@ mod tests {
         assert_eq!(ended_by(&[Signal::Terminate]).await, Ended::Drained(Drained::Left(1)));
         assert_eq!(ended_by(&[Signal::Terminate, Signal::Interrupt]).await, Ended::Killed(Signal::Interrupt));
         assert_eq!((Signal::Interrupt.exit_code(), Signal::Terminate.exit_code()), (130, 143));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vital_task_that_panics_ends_the_gateway_in_order() {
+        let mut settings = Settings::default();
+        settings.http.listen.set_port(0);
+        settings.admin.listen = None;
+        let app = App::start(settings).await.unwrap();
+        app.lifecycle.spawn(app.lifecycle.vital(async { panic!("on purpose") }));
+        assert_eq!(run_until(&app, std::future::pending, || ()).await, Ended::Failed);
+        assert!(app.lifecycle.is_announced());
     }
 
     #[tokio::test]

@@ -1,12 +1,13 @@
 //! The command line: arguments, configuration, log, runtime, exit code.
 
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use stompgate::app::{self, Ended};
-use stompgate::config::{self, Loaded, Settings, Sources};
+use stompgate::config::{self, InForce, Sources};
 use stompgate::lifecycle::Drained;
 use stompgate::{admin, telemetry};
 
@@ -45,40 +46,43 @@ fn main() -> ExitCode {
     // Before the configuration, whose files for TLS are checked with it.
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.install_default().expect("nothing has used TLS yet");
-    let loaded = match config::load(Sources::of_process(arguments.config)) {
+    let sources = Sources::of_process(arguments.config);
+    let loaded = match config::load(sources.clone()) {
         Ok(loaded) => loaded,
         Err(faults) => {
-            eprintln!("stompgate: {faults}");
+            complain(&faults);
             return ExitCode::from(EXIT_CONFIG);
         }
     };
     let outcome = match arguments.command.unwrap_or_default() {
-        Command::Serve => serve(loaded.settings),
-        Command::CheckConfig => {
-            println!("the configuration has no fault");
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::PrintConfig => print_config(&loaded),
+        Command::Serve => serve(InForce::new(sources, loaded)),
+        Command::CheckConfig => print("the configuration has no fault\n"),
+        Command::PrintConfig => print(&loaded.to_toml()),
         Command::Healthcheck => healthcheck(&loaded.settings.admin),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("stompgate: {error}");
+        complain(&error);
         ExitCode::FAILURE
     })
 }
 
+/// Unlike `eprintln!`, this does not panic when stderr is full or closed.
+fn complain(error: &dyn Display) {
+    drop(writeln!(io::stderr(), "stompgate: {error}"));
+}
+
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 
-fn serve(settings: Settings) -> Outcome {
-    telemetry::start_log(&settings.log);
-    raise_open_files(settings.http.connections_max);
+fn serve(in_force: InForce) -> Outcome {
+    let log = telemetry::start_log(&in_force.settings().log)?;
+    raise_open_files(in_force.settings().http.connections_max);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let ended = runtime.block_on(app::run(settings))?;
+    let ended = runtime.block_on(app::run(in_force, &log))?;
     // What did not end by now is not waited for.
     runtime.shutdown_background();
     Ok(match ended {
         Ended::Drained(Drained::All) => ExitCode::SUCCESS,
-        Ended::Drained(Drained::Left(_)) => ExitCode::FAILURE,
+        Ended::Drained(Drained::Left(_)) | Ended::Failed => ExitCode::FAILURE,
         Ended::Killed(signal) => ExitCode::from(signal.exit_code()),
     })
 }
@@ -99,9 +103,10 @@ fn raise_open_files(connections_max: usize) {
     }
 }
 
-fn print_config(loaded: &Loaded) -> Outcome {
-    // Unlike `print!`, this does not panic when whoever reads has seen enough.
-    io::stdout().write_all(loaded.to_toml().as_bytes())?;
+/// Unlike `print!`, this does not panic when whoever reads has seen enough.
+fn print(text: &str) -> Outcome {
+    let mut stdout = io::stdout();
+    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())?;
     Ok(ExitCode::SUCCESS)
 }
 

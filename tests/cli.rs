@@ -1,23 +1,13 @@
 //! The binary as its users meet it: commands, exit codes, what is printed.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic, in its helpers too")]
-#![allow(clippy::disallowed_methods, reason = "there is no runtime here whose clock could be asked")]
 
-use std::io::{BufRead, BufReader};
+mod process;
+
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The binary without a trace of our own environment.
-fn stompgate(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stompgate"));
-    command.args(arguments).env_clear().stdin(Stdio::null());
-    command
-}
+use process::{Process, stompgate};
 
 fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -117,72 +107,12 @@ fn an_address_that_is_taken_is_named_with_its_setting() {
     assert!(stderr.starts_with(&format!("stompgate: can't listen on {address} (http.listen): ")), "{stderr}");
 }
 
-/// A gateway that runs until it is told to end; killed when a test fails.
-struct Gateway {
-    child: Child,
-    log: mpsc::Receiver<String>,
-    admin: String,
-}
-
-impl Gateway {
-    fn start() -> Self {
-        let mut gateway = Self::spawn(&mut stompgate(&["serve"]));
-        let operators = gateway.wait_for("operators: ");
-        let (_, rest) = operators.split_once("http://").unwrap();
-        gateway.admin = rest.split('/').next().unwrap().to_owned();
-        gateway.wait_for("/demo/");
-        gateway
-    }
-
-    /// Does not wait until it serves.
-    fn spawn(command: &mut Command) -> Self {
-        command.env("STOMPGATE__HTTP__LISTEN", "127.0.0.1:0").env("STOMPGATE__ADMIN__LISTEN", "127.0.0.1:0");
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let (sender, log) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child, log, admin: String::new() }
-    }
-
-    /// The first line that holds the text.
-    fn wait_for(&self, text: &str) -> String {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.log.recv_timeout(left).unwrap_or_else(|_| panic!("the log has no {text:?}"));
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
-    }
-
-    /// The exit code. The log ends when the process does.
-    fn wait(mut self) -> i32 {
-        let deadline = Instant::now() + PATIENCE;
-        while self.log.recv_timeout(deadline.saturating_duration_since(Instant::now())).is_ok() {}
-        assert!(Instant::now() < deadline, "the process has not ended");
-        self.child.wait().unwrap().code().unwrap()
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        // It has ended already when the test went well.
-        let _killed = self.child.kill();
-        self.child.wait().unwrap();
-    }
-}
-
 #[test]
 fn a_gateway_without_configuration_is_healthy_and_ends_cleanly_when_it_is_told_to() {
     for signal in ["TERM", "INT"] {
-        let gateway = Gateway::start();
-        let (code, stdout, stderr) = run(stompgate(&["healthcheck"]).env("STOMPGATE__ADMIN__LISTEN", &gateway.admin));
+        let gateway = Process::start(&mut stompgate(&["serve"]));
+        let (code, stdout, stderr) =
+            run(stompgate(&["healthcheck"]).env("STOMPGATE__ADMIN__LISTEN", gateway.admin.to_string()));
         assert_eq!((code, &*stdout, &*stderr), (0, "", ""));
         gateway.signal(signal);
         let line = gateway.wait_for("draining");
@@ -194,16 +124,27 @@ fn a_gateway_without_configuration_is_healthy_and_ends_cleanly_when_it_is_told_t
 
 #[test]
 fn a_hang_up_does_not_end_the_gateway() {
-    let gateway = Gateway::start();
+    let gateway = Process::start(&mut stompgate(&["serve"]));
     gateway.signal("HUP");
-    gateway.wait_for("SIGHUP");
+    let line = gateway.wait_for("the configuration was read again");
+    assert!(line.contains("\"changed\":\"\""), "{line}");
     gateway.signal("TERM");
     assert_eq!(gateway.wait(), 0);
 }
 
 #[test]
+fn what_cannot_be_printed_is_a_failure_and_no_panic() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    for (command, code) in [("check-config", 1), ("print-config", 1), ("healthcheck", 1)] {
+        let mut command = stompgate(&[command]);
+        command.env("STOMPGATE__ADMIN__LISTEN", "off").stdout(full()).stderr(full());
+        assert_eq!(command.status().unwrap().code(), Some(code), "{command:?}");
+    }
+}
+
+#[test]
 fn a_log_that_is_not_for_a_terminal_is_json() {
-    let gateway = Gateway::start();
+    let gateway = Process::start(&mut stompgate(&["serve"]));
     gateway.signal("TERM");
     let line = gateway.wait_for("draining");
     assert!(line.starts_with("{\"timestamp\":") && line.contains("\"level\":\"INFO\""), "{line}");
@@ -215,7 +156,7 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_may_and_named_when_that_is_not
     let mut shell = Command::new("/bin/sh");
     let script = "ulimit -S -n 100 && ulimit -H -n 300 && exec \"$0\"";
     shell.args(["-c", script, env!("CARGO_BIN_EXE_stompgate")]).env_clear().stdin(Stdio::null());
-    let gateway = Gateway::spawn(&mut shell);
+    let gateway = Process::spawn(&mut shell);
     let line = gateway.wait_for("open files");
     assert!(line.contains("\"limit\":300") && line.contains("http.connections_max"), "{line}");
     gateway.wait_for("/demo/");

@@ -84,7 +84,7 @@ impl World {
         match detail {
             0..4 => self.input(Input::Drain),
             4 => self.input(Input::Gone),
-            5 => self.input(Input::LinkLost),
+            5 => self.input(Input::LinkLost(Fault::Unavailable)),
             6 => self.input(Input::Overflowed),
             _ => {
                 if let Some(key) = self.subscriptions.get(usize::from(detail) % 8) {
@@ -182,7 +182,8 @@ impl World {
         }
         let message = Message::new("m", "/topic/a", Headers::new(), Bytes::from_static(b"x"));
         let redelivered = detail & 64 != 0;
-        self.input(Input::Deliver(Delivery { subscription: key, message, token, redelivered }));
+        let delivery = Delivery { subscription: key, message, token, redelivered };
+        self.input(Input::Deliver { delivery, dropped: 0 });
     }
 
     fn pass(&mut self, time: Duration) {
@@ -219,7 +220,7 @@ impl World {
         match action {
             Action::Close(_) => self.is_closed = true,
             Action::Open { op, .. } => self.asked_broker(op),
-            Action::Ping => {}
+            Action::Ping | Action::Throttle(_) => {}
             Action::Publish { op, publish } => {
                 self.asked_broker(op);
                 self.subscriptions.extend(publish.reply_to);

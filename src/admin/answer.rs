@@ -43,7 +43,7 @@ fn ready(sources: &Sources) -> Response<Full<Bytes>> {
 /// Why no clients should be sent here.
 pub(super) fn missing(lifecycle: &Lifecycle, readiness: &Readiness) -> Vec<&'static str> {
     let mut missing = readiness.missing();
-    if lifecycle.draining().is_cancelled() {
+    if lifecycle.is_announced() {
         missing.insert(0, "draining");
     }
     missing
@@ -92,7 +92,7 @@ mod tests {
         broker.set(true);
         check(&Method::GET, "/ready", &it, 200, "ready\n");
         broker.set(false);
-        it.lifecycle.drain();
+        it.lifecycle.announce();
         check(&Method::GET, "/ready", &it, 503, "not ready: draining, broker\n");
     }
 

@@ -60,6 +60,9 @@ pub fn register(sources: &Sources) {
     let (lifecycle, readiness) = (sources.lifecycle.clone(), sources.readiness.clone());
     let value = move || if missing(&lifecycle, &readiness).is_empty() { 1.0 } else { 0.0 };
     sources.registry.pulled_gauge("ready", "1 while /ready says 200.", value);
+    let lifecycle = sources.lifecycle.clone();
+    let help = "Tasks that a fault of the gateway has ended, other than sessions.";
+    sources.registry.pulled_counter("task_panics_total", help, move || lifecycle.panics());
 }
 
 /// Listens until the process stops; while it drains, too. Returns the address, of which the port may have been 0.
@@ -68,14 +71,14 @@ pub fn start(listen: SocketAddr, sources: Sources) -> io::Result<SocketAddr> {
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let stopping = sources.lifecycle.stopping().clone();
+    let lifecycle = sources.lifecycle.clone();
     let serving = {
         let _within = runtime.enter();
         serve(tokio::net::TcpListener::from_std(listener)?, Arc::new(sources))
     };
     // Ends with `stopping`; there is nothing in it that has to be finished first.
     thread::Builder::new().name("admin".to_owned()).spawn(move || {
-        runtime.block_on(stopping.run_until_cancelled(serving));
+        runtime.block_on(lifecycle.stopping().run_until_cancelled(lifecycle.vital(serving)));
     })?;
     Ok(address)
 }

@@ -39,7 +39,7 @@ use tokio::sync::oneshot;
 
 #[allow(unused_imports)] // Named by the documentation above.
 use crate::delivery::Item;
-use crate::delivery::Outbox;
+use crate::delivery::{MEMORY_SETTING, MemoryFull, Outbox};
 use crate::ident::SessionId;
 use crate::message::AckToken;
 use crate::session::{Credentials, Fault, Publish, Subscribe, Unsubscribe, Verdict};
@@ -49,6 +49,15 @@ use crate::session::{Credentials, Fault, Publish, Subscribe, Unsubscribe, Verdic
 pub enum Broker {
     Amqp(amqp::Broker),
     Memory(memory::Broker),
+}
+
+/// What becomes of sessions while the broker is away.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outage {
+    /// They stay. What they send is held, within bounds; what they subscribe to comes back by itself.
+    Hold,
+    /// They end with an ERROR, and nobody is let in, as Spring's relay has it.
+    Reject,
 }
 
 /// What a back end needs to know of a session.
@@ -64,7 +73,7 @@ impl Broker {
     pub async fn open(&self, request: LinkRequest) -> Result<Link, Fault> {
         match self {
             Self::Amqp(broker) => broker.open(request).await.map(Link::Amqp),
-            Self::Memory(broker) => Ok(Link::Memory(broker.open(request))),
+            Self::Memory(broker) => broker.open(request).map(Link::Memory),
         }
     }
 }
@@ -105,8 +114,22 @@ impl Link {
         }
     }
 
+    /// Why it was lost, once it said so.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Amqp(link) => link.fault(),
+            Self::Memory(_) => Fault::Unavailable,
+        }
+    }
+
     /// Ends all subscriptions of this session and requeues what is unsettled. Dropping a link does the same.
     pub fn close(self) {}
+}
+
+/// What a client is told whose SEND would have to wait.
+pub fn memory_full(full: MemoryFull) -> Fault {
+    let what = "The memory for messages".to_owned();
+    Fault::Full { what, max: full.bytes_max, unit: "bytes", setting: MEMORY_SETTING }
 }
 
 /// An operation that may take the broker some time.
@@ -132,5 +155,20 @@ impl Future for Pending {
             // A sender that was dropped belonged to a task that ended: the link is lost.
             Self::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|it| it.unwrap_or(Err(Fault::Unavailable))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::{Budget, Metrics};
+    use crate::telemetry::Registry;
+
+    #[test]
+    fn a_send_that_there_is_no_memory_for_is_refused_by_the_setting() {
+        let budget = Budget::new(1_000, Metrics::new(&Registry::default()));
+        let _share = budget.try_take(750).unwrap();
+        let fault = budget.try_take(1).map_err(memory_full).unwrap_err();
+        assert_eq!(fault.to_string(), "The memory for messages is full: 1000 bytes (limits.memory_bytes_max)");
     }
 }

@@ -3,7 +3,7 @@
 //! The keys that are asked for are the keys that exist, so nothing else lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::{fmt, fs};
 
 use config::{Value, ValueKind};
 
@@ -11,8 +11,8 @@ use super::fault::Fault;
 use super::kind::{Kind, Secrecy, given};
 use super::sources::{is_from_environment, origin};
 
-/// One key that exists.
-#[derive(Clone, Debug, Eq, PartialEq)]
+/// One key that exists. Two of the same path are equal when they mean the same.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Key {
     /// Section and name, with dots between them.
     pub path: &'static str,
@@ -21,7 +21,13 @@ pub struct Key {
     /// As TOML, like the next one. Secrets are masked in both.
     pub default: String,
     pub effective: String,
+    /// Of a secret, as it was given: two may look the same when they are masked.
+    secret: Secret,
 }
+
+/// Never printed.
+#[derive(Clone, Default, PartialEq)]
+struct Secret(Option<ValueKind>);
 
 /// The values that are given, and what was learnt about them so far.
 pub(super) struct Reader {
@@ -34,7 +40,7 @@ pub(super) struct Reader {
 }
 
 /// A secret that is kept in a file of its own has this after its name.
-const FILE_SUFFIX: &str = "_file";
+pub(super) const FILE_SUFFIX: &str = "_file";
 
 impl Reader {
     pub(super) fn new(values: BTreeMap<String, Value>, faults: Vec<Fault>) -> Self {
@@ -50,9 +56,10 @@ impl Reader {
         if let Some(value) = &given {
             self.origins.insert(path, origin(path, value));
         }
+        let secret = Secret(given.as_ref().filter(|_| kind.secrecy == Secrecy::Secret).map(|it| it.kind.clone()));
         let effective = given.and_then(|it| self.parse(path, &kind, &it)).unwrap_or(default);
-        let key = Key { path, effective: kind.show(&effective), default: default_shown, allowed: kind.allowed };
-        self.keys.push(key);
+        let shown = kind.show(&effective);
+        self.keys.push(Key { path, effective: shown, default: default_shown, allowed: kind.allowed, secret });
         effective
     }
 
@@ -146,6 +153,12 @@ impl Reader {
             _ => path.strip_prefix(section)?.strip_prefix('.'),
         };
         self.keys.iter().filter_map(move |it| below(it.path)).filter_map(|it| it.split('.').next())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 

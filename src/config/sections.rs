@@ -7,9 +7,9 @@ use super::kind::{
     address, address_or_off, bytes, choice, duration, flag, list, number, parsed, quoted, string, topic, urls, user,
 };
 use super::reader::Reader;
-use super::{Broker, Settings};
+use super::{Broker, Limits, Settings};
 use crate::auth::{Authenticator, Rule, Rules, User};
-use crate::broker::{amqp, memory};
+use crate::broker::{Outage, amqp, memory};
 use crate::session::AckScope;
 use crate::stomp::HeartBeat;
 use crate::telemetry::{Filter, Format};
@@ -33,6 +33,8 @@ enum BrokerKind {
 const IDENTITIES: &[(&str, amqp::Identity)] =
     &[("gateway", amqp::Identity::Gateway), ("client", amqp::Identity::Client)];
 
+const OUTAGES: &[(&str, Outage)] = &[("hold", Outage::Hold), ("reject", Outage::Reject)];
+
 /// What a WebSocket message may hold beside the largest frame: line ends between frames, for example.
 const MESSAGE_BYTES_BESIDE_FRAME: usize = 4_096;
 
@@ -45,10 +47,11 @@ struct Protocol {
 
 pub(super) fn read(reader: &mut Reader) -> Settings {
     let mut http = http(reader);
-    let Protocol { limits, heartbeat, close_on_error } = stomp(reader);
-    http.websocket.message_bytes_max = limits.frame_bytes_max + MESSAGE_BYTES_BESIDE_FRAME;
+    let Protocol { limits: stomp, heartbeat, close_on_error } = stomp(reader);
+    http.websocket.message_bytes_max = stomp.frame_bytes_max + MESSAGE_BYTES_BESIDE_FRAME;
     let session = session(reader);
     let (delivery, write_stall_max) = delivery(reader);
+    let limits = limits(reader);
     let broker = broker(reader);
     let (authenticator, rules) = auth(reader, &broker);
     let is_checked_there = matches!(&broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
@@ -66,7 +69,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         "is the same as admin.listen: clients and operators need an address each",
     );
     let session = session::Settings { heartbeat, close_on_error, write_stall_max, ..session };
-    Settings { admin, authenticator, broker, delivery, http, lifecycle, log, rules, session, stomp: limits }
+    Settings { admin, authenticator, broker, delivery, http, lifecycle, limits, log, rules, session, stomp }
 }
 
 fn http(reader: &mut Reader) -> http::Settings {
@@ -117,8 +120,9 @@ fn heartbeat(reader: &mut Reader, path: &'static str, default_ms: u32) -> u32 {
 /// What other sections decide of a session is left at its default here.
 fn session(reader: &mut Reader) -> session::Settings {
     let default = session::Settings::default();
-    let (frames, bytes) = ("session.transaction_frames_max", "session.transaction_bytes_max");
+    let (frames, frame_bytes) = ("session.transaction_frames_max", "session.transaction_bytes_max");
     let (publishes, publish_bytes) = ("session.publishes_in_flight_max", "session.publish_bytes_in_flight_max");
+    let messages = "session.messages_per_second_max";
     let scopes: &[_] = &[("subscription", AckScope::Subscription), ("session", AckScope::Session)];
     let session = session::Settings {
         connect_wait: reader.time("session.connect_wait", default.connect_wait),
@@ -126,11 +130,13 @@ fn session(reader: &mut Reader) -> session::Settings {
         subscriptions_max: reader.count("session.subscriptions_max", default.subscriptions_max),
         transactions_max: reader.count("session.transactions_max", default.transactions_max),
         transaction_frames_max: reader.count(frames, default.transaction_frames_max),
-        transaction_bytes_max: reader.size(bytes, GIB, default.transaction_bytes_max),
+        transaction_bytes_max: reader.size(frame_bytes, GIB, default.transaction_bytes_max),
         prefetch_default: reader.key("session.prefetch_default", number(1..=u16::MAX), default.prefetch_default),
         prefetch_max: reader.key("session.prefetch_max", number(1..=u16::MAX), default.prefetch_max),
         publishes_in_flight_max: reader.count(publishes, default.publishes_in_flight_max),
         publish_bytes_in_flight_max: reader.size(publish_bytes, GIB, default.publish_bytes_in_flight_max),
+        messages_per_second_max: reader.key(messages, number(0..=100_000_000), default.messages_per_second_max),
+        bytes_per_second_max: reader.key("session.bytes_per_second_max", bytes(0..=GIB), default.bytes_per_second_max),
         ack_scope: reader.key("session.ack_scope", choice(scopes), default.ack_scope),
         ..default
     };
@@ -153,12 +159,19 @@ fn delivery(reader: &mut Reader) -> (delivery::Settings, Duration) {
     (delivery, reader.time("delivery.send_time_limit", session.write_stall_max))
 }
 
+fn limits(reader: &mut Reader) -> Limits {
+    Limits { memory_bytes_max: reader.key("limits.memory_bytes_max", bytes(MIB..=1024 * GIB), GIB) }
+}
+
 fn broker(reader: &mut Reader) -> Broker {
     let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp)];
     let kind = choice(words).worded("`memory` or `amqp` (`stomp` does not exist yet)");
     let kind = reader.key("broker.kind", kind, BrokerKind::Memory);
+    let default = amqp::Settings::default();
+    let outage = reader.key("broker.outage", choice(OUTAGES), default.outage);
+    let hold_time = reader.time("broker.hold_time", default.hold_time);
     // Both sections are read, so that what is wrong in the other one is found before the day it is used.
-    let (memory, amqp) = (memory(reader), amqp(reader));
+    let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ..amqp(reader) });
     match kind {
         BrokerKind::Amqp => Broker::Amqp(amqp),
         BrokerKind::Memory => Broker::Memory(memory),
@@ -212,6 +225,7 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
             default.publish_queue_bytes_max,
         ),
         message_bytes_max: reader.size("broker.amqp.message_bytes_max", 512 * MIB, default.message_bytes_max),
+        ..default
     };
     reader.rule(
         &["broker.amqp.reconnect_delay_min", "broker.amqp.reconnect_delay_max"],
@@ -292,6 +306,7 @@ fn admin(reader: &mut Reader) -> admin::Settings {
 fn drain(reader: &mut Reader) -> lifecycle::Settings {
     let default = lifecycle::Settings::default();
     let drain = lifecycle::Settings {
+        drain_delay: reader.key("drain.delay", duration(Duration::ZERO..=HOUR), default.drain_delay),
         drain_period: reader.key("drain.period", duration(Duration::ZERO..=HOUR), default.drain_period),
         drain_deadline: reader.key("drain.deadline", duration(Duration::ZERO..=HOUR), default.drain_deadline),
     };

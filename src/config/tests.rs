@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::*;
 
+mod reloading;
+
 /// A file of the test's own, removed when it is dropped.
 struct Scratch(PathBuf);
 
@@ -17,6 +19,10 @@ impl Scratch {
         let path = std::env::temp_dir().join(name);
         fs::write(&path, text).unwrap();
         Self(path)
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(&self.0, text).unwrap();
     }
 
     fn name(&self) -> &str {
@@ -103,10 +109,10 @@ fn every_fault_is_told_at_once_with_its_origin() {
         "STOMPGATE__ADMIN: admin is a section, not a key",
         "FILE: http.prot is unknown; there are allowed_origins, backlog, connections_max, demo, header_timeout, listen, \
          path, requests_time_max",
-        "FILE: nonsense is unknown; there are admin, auth, broker, delivery, drain, http, log, session, stomp",
+        "FILE: nonsense is unknown; there are admin, auth, broker, delivery, drain, http, limits, log, session, stomp",
         "STOMPGATE__SESION__CONNECT_WAIT: sesion.connect_wait is in no known section; there are admin, auth, broker, \
-         delivery, drain, http, log, session, stomp",
-        "FILE: session.deeper.key is in no known section; there are admin, auth, broker, delivery, drain, http, log, \
+         delivery, drain, http, limits, log, session, stomp",
+        "FILE: session.deeper.key is in no known section; there are admin, auth, broker, delivery, drain, http, limits, log, \
          session, stomp",
     ];
     assert_eq!(faults(toml, variables), expected);
@@ -340,7 +346,10 @@ fn an_empty_variable_is_not_set() {
 fn the_documentation_lists_every_key_with_its_values_and_default() {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/CONFIG.md")).unwrap();
     let keys = load(Sources::default()).unwrap().keys;
-    let row = |it: &Key| format!("| `{}` | {} | `{}` |", it.path, it.allowed, it.default);
+    let row = |it: &Key| {
+        let mark = if reload::is_reloadable(it.path) { " ↻" } else { "" };
+        format!("| `{}`{mark} | {} | `{}` |", it.path, it.allowed, it.default)
+    };
     let expected: Vec<_> = keys.iter().map(row).collect();
     let found = text.lines().filter(|it| it.starts_with("| `"));
     let found: Vec<_> = found.map(|it| it.splitn(5, '|').take(4).collect::<Vec<_>>().join("|") + "|").collect();

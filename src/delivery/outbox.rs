@@ -1,12 +1,13 @@
 //! What waits for one session: bounded in bytes and messages, pushed by broker tasks, popped by the session's driver.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use futures::task::AtomicWaker;
 
+use super::budget::Budget;
 use super::metrics::Metrics;
 use crate::destination::Pattern;
 use crate::ident::SubscriptionKey;
@@ -29,6 +30,33 @@ impl Default for Settings {
     }
 }
 
+/// What all outboxes have in common, and makes them. Cloning it clones a handle.
+#[derive(Clone, Debug)]
+pub struct Outboxes(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    settings: Settings,
+    budget: Budget,
+    metrics: Metrics,
+}
+
+impl Outboxes {
+    pub fn new(settings: Settings, budget: Budget, metrics: Metrics) -> Self {
+        Self(Arc::new(Shared { settings, budget, metrics }))
+    }
+
+    /// The same with other bounds.
+    #[must_use]
+    pub fn with(&self, settings: Settings) -> Self {
+        Self::new(settings, self.0.budget.clone(), self.0.metrics.clone())
+    }
+
+    pub fn open(&self) -> Outbox {
+        Outbox { shared: Arc::clone(&self.0), state: Mutex::default(), waker: AtomicWaker::new() }
+    }
+}
+
 /// The queue between the broker and one session.
 ///
 /// ```text
@@ -37,8 +65,7 @@ impl Default for Settings {
 /// ```
 #[derive(Debug)]
 pub struct Outbox {
-    settings: Arc<Settings>,
-    metrics: Metrics,
+    shared: Arc<Shared>,
     state: Mutex<State>,
     /// The driver; the only one who waits.
     waker: AtomicWaker,
@@ -51,6 +78,8 @@ struct State {
     free: Load,
     /// Of those that have one.
     owed: Load,
+    /// How many of a subscription were dropped since the last one that was popped; rarely any.
+    dropped: Option<Box<HashMap<SubscriptionKey, u64>>>,
     phase: Phase,
 }
 
@@ -71,12 +100,21 @@ enum Phase {
 /// What the driver pops, in the order of the pushes.
 #[derive(Debug)]
 pub enum Item {
+    /// The next delivery of a subscription after some of it were dropped. Never pushed.
+    AfterLoss(Box<AfterLoss>),
     Delivery(Delivery),
     /// The link to the broker is lost; nothing follows.
     LinkLost,
     /// A bound was passed and the policy is to close: nothing follows.
     Overflowed,
     SubscriptionEnded(SubscriptionKey),
+}
+
+/// What is delivered after a loss, and how many messages of its subscription were lost.
+#[derive(Debug)]
+pub struct AfterLoss {
+    pub delivery: Delivery,
+    pub dropped: u64,
 }
 
 /// What became of a push.
@@ -101,24 +139,27 @@ const PREFETCH_PART: usize = 64;
 const DROP_PART: usize = 8;
 
 impl Outbox {
-    pub fn new(settings: Arc<Settings>, metrics: Metrics) -> Self {
-        Self { settings, metrics, state: Mutex::default(), waker: AtomicWaker::new() }
-    }
-
     pub fn push(&self, delivery: Delivery) -> Pushed {
         let size = delivery.message.size();
+        let Shared { settings, budget, metrics } = &*self.shared;
+        let fair_share = budget.outbox_bytes_max(Arc::strong_count(&self.shared));
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Pushed::Refused;
         }
-        let has_room =
-            state.fits(&delivery, &self.settings) || (self.may_drop(&delivery) && self.drop_oldest(&mut state, size));
+        let has_room = state.fits(&delivery, settings, fair_share)
+            || (self.may_drop(&delivery) && self.drop_oldest(&mut state, size, fair_share));
         if !has_room {
+            if state.fits(&delivery, settings, usize::MAX) {
+                metrics.deliveries().refused.inc();
+            }
             self.overflow(state);
             return Pushed::Refused;
         }
+        budget.hold(&delivery.message);
+        let before = state.total();
         state.load(&delivery).add(size);
-        self.metrics.bytes().add(signed(size));
+        self.count(before, state.total());
         self.append(state, Item::Delivery(delivery));
         Pushed::Queued
     }
@@ -133,11 +174,16 @@ impl Outbox {
 
     pub fn pop(&self) -> Option<Item> {
         let mut state = self.lock();
-        let before = state.bytes();
+        let before = state.total();
         let item = state.pop();
-        self.metrics.bytes().sub(signed(before - state.bytes()));
+        self.count(before, state.total());
         state.free_if_drained();
         item
+    }
+
+    /// That subscription is over: nothing of it will be popped.
+    pub fn forget(&self, subscription: SubscriptionKey) {
+        self.lock().take_dropped(subscription);
     }
 
     /// Ready while something waits. For the driver alone.
@@ -173,45 +219,56 @@ impl Outbox {
     fn overflow(&self, mut state: MutexGuard<'_, State>) {
         state.phase = Phase::Overflowed;
         self.clear(state);
-        self.metrics.overflowed().inc();
+        self.shared.metrics.overflowed().inc();
         self.waker.wake();
     }
 
     /// Whether the oldest may go to make room for this one: a back end that wants to hear of a delivery has a bound of
     /// its own, the prefetch.
     fn may_drop(&self, delivery: &Delivery) -> bool {
-        delivery.token.is_none() && is_dropped_oldest(&self.settings.drop_oldest, &delivery.message)
+        delivery.token.is_none() && is_dropped_oldest(&self.shared.settings.drop_oldest, &delivery.message)
     }
 
     /// Says whether there is room now. A queue that is nearly full of what can't be dropped has none.
-    fn drop_oldest(&self, state: &mut State, size: usize) -> bool {
-        let Settings { bytes_max, messages_max, drop_oldest } = &*self.settings;
+    fn drop_oldest(&self, state: &mut State, size: usize, fair_share: usize) -> bool {
+        let Settings { bytes_max, messages_max, drop_oldest } = &self.shared.settings;
+        let bytes_max = fair_share.min(*bytes_max);
         let (bytes_goal, messages_goal) = (bytes_max - bytes_max / DROP_PART, messages_max - messages_max / DROP_PART);
+        let before = state.total();
         let Load { mut bytes, mut messages } = state.free;
         let has_room =
             |bytes: usize, messages: usize| bytes == 0 || (bytes + size <= bytes_goal && messages < messages_goal);
-        state.items.retain(|item| {
+        let State { items, dropped, .. } = state;
+        items.retain(|item| {
             let Item::Delivery(it) = item else { return true };
             if has_room(bytes, messages) || it.token.is_some() || !is_dropped_oldest(drop_oldest, &it.message) {
                 return true;
             }
             bytes -= it.message.size();
             messages -= 1;
+            *dropped.get_or_insert_default().entry(it.subscription).or_default() += 1;
             false
         });
-        self.metrics.dropped().inc_by((state.free.messages - messages) as u64);
-        self.metrics.bytes().sub(signed(state.free.bytes - bytes));
+        self.shared.metrics.dropped().inc_by((state.free.messages - messages) as u64);
         state.free = Load { bytes, messages };
+        self.count(before, state.total());
         has_room(bytes, messages)
     }
 
     fn clear(&self, mut state: MutexGuard<'_, State>) {
         let items = mem::take(&mut state.items);
-        self.metrics.bytes().sub(signed(state.bytes()));
-        (state.free, state.owed) = (Load::default(), Load::default());
+        self.count(state.total(), Load::default());
+        (state.free, state.owed, state.dropped) = (Load::default(), Load::default(), None);
         // The messages are freed without the lock.
         drop(state);
         drop(items);
+    }
+
+    /// Brings the gauges up to date.
+    fn count(&self, before: Load, after: Load) {
+        let Shared { budget, metrics, .. } = &*self.shared;
+        metrics.bytes().add(signed(after.bytes) - signed(before.bytes));
+        budget.count_places(signed(after.messages) - signed(before.messages));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -227,12 +284,12 @@ impl Drop for Outbox {
 }
 
 impl State {
-    fn fits(&mut self, delivery: &Delivery, settings: &Settings) -> bool {
+    fn fits(&mut self, delivery: &Delivery, settings: &Settings, fair_share: usize) -> bool {
         let part = if delivery.token.is_some() { PREFETCH_PART } else { 1 };
         let (bytes_max, messages_max) =
             (settings.bytes_max.saturating_mul(part), settings.messages_max.saturating_mul(part));
         let Load { bytes, messages } = *self.load(delivery);
-        bytes == 0 || (bytes + delivery.message.size() <= bytes_max && messages < messages_max)
+        bytes == 0 || (bytes + delivery.message.size() <= bytes_max.min(fair_share) && messages < messages_max)
     }
 
     /// Where a delivery is counted.
@@ -240,8 +297,8 @@ impl State {
         if delivery.token.is_some() { &mut self.owed } else { &mut self.free }
     }
 
-    const fn bytes(&self) -> usize {
-        self.free.bytes + self.owed.bytes
+    const fn total(&self) -> Load {
+        Load { bytes: self.free.bytes + self.owed.bytes, messages: self.free.messages + self.owed.messages }
     }
 
     fn pop(&mut self) -> Option<Item> {
@@ -250,10 +307,29 @@ impl State {
             return Some(Item::Overflowed);
         }
         let item = self.items.pop_front()?;
-        if let Item::Delivery(delivery) = &item {
-            self.load(delivery).remove(delivery.message.size());
+        match item {
+            Item::Delivery(delivery) => {
+                self.load(&delivery).remove(delivery.message.size());
+                match self.take_dropped(delivery.subscription) {
+                    Some(dropped) => Some(Item::AfterLoss(Box::new(AfterLoss { delivery, dropped }))),
+                    None => Some(Item::Delivery(delivery)),
+                }
+            }
+            Item::SubscriptionEnded(subscription) => {
+                self.take_dropped(subscription);
+                Some(item)
+            }
+            Item::AfterLoss(_) | Item::LinkLost | Item::Overflowed => Some(item),
         }
-        Some(item)
+    }
+
+    fn take_dropped(&mut self, subscription: SubscriptionKey) -> Option<u64> {
+        let all = self.dropped.as_mut()?;
+        let dropped = all.remove(&subscription);
+        if all.is_empty() {
+            self.dropped = None;
+        }
+        dropped
     }
 
     fn free_if_drained(&mut self) {

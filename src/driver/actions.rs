@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Driver, InFlight, Opening, WRITE_BUFFER_MAX};
+use super::{Asked, Driver, InFlight, Opening, WRITE_BUFFER_MAX};
 use crate::auth::{Access, NotOpen};
 use crate::broker::{Link, LinkRequest, Pending};
 use crate::destination::Destination;
@@ -56,7 +56,7 @@ impl Driver {
                 Action::Ping => self.transport.queue_ping(),
                 Action::Publish { op, publish } => {
                     let checked = self.check(Access::Send, &publish.destination, &publish.headers);
-                    self.ask(op, checked, Some(Instant::now()), |link| link.publish(publish));
+                    self.ask(op, checked, Asked::Publish(Instant::now()), |link| link.publish(publish));
                 }
                 Action::Settle { tokens, verdict } => {
                     if let Some(link) = &mut self.link {
@@ -66,15 +66,17 @@ impl Driver {
                 Action::SettleWhenWritten(token) => self.settle_when_written.push(token),
                 Action::Subscribe { op, subscribe } => {
                     let checked = self.check(Access::Subscribe, &subscribe.destination, &subscribe.headers);
-                    self.ask(op, checked, None, |link| link.subscribe(subscribe));
+                    self.ask(op, checked, Asked::Subscribe, |link| link.subscribe(subscribe));
                 }
+                Action::Throttle(rate) => self.context.metrics.throttled(rate).inc(),
                 Action::Transmit { sent, bytes } => {
                     self.context.metrics.frames_sent(sent).inc();
                     self.context.metrics.sent_bytes.inc_by(bytes.len() as u64);
                     self.transport.queue(bytes);
                 }
                 Action::Unsubscribe { op, unsubscribe } => {
-                    self.ask(op, Ok(()), None, |link| link.unsubscribe(unsubscribe));
+                    let asked = Asked::Unsubscribe(unsubscribe.key);
+                    self.ask(op, Ok(()), asked, |link| link.unsubscribe(unsubscribe));
                 }
             }
         }
@@ -112,19 +114,13 @@ impl Driver {
     }
 
     /// Asks the link, unless it must not be; the answer has its place among the others either way.
-    fn ask(
-        &mut self,
-        op: OpId,
-        checked: Result<(), Fault>,
-        published: Option<Instant>,
-        ask: impl FnOnce(&mut Link) -> Pending,
-    ) {
+    fn ask(&mut self, op: OpId, checked: Result<(), Fault>, asked: Asked, ask: impl FnOnce(&mut Link) -> Pending) {
         let pending = match (checked, &mut self.link) {
             (Ok(()), Some(link)) => ask(link),
             // A session asks for nothing before its link is open, so there is one.
             (Ok(()), None) => Pending::ready(Err(Fault::Unavailable)),
             (Err(fault), _) => Pending::ready(Err(fault)),
         };
-        self.in_flight.push_back(InFlight { op, pending, published });
+        self.in_flight.push_back(InFlight { op, pending, asked });
     }
 }

@@ -7,11 +7,11 @@ use std::task::{Context, Poll};
 use rand::RngExt;
 use tokio::time::{Instant, Sleep};
 
-use super::{Driver, InFlight, WRITE_BUFFER_MAX};
+use super::{Asked, Driver, InFlight, WRITE_BUFFER_MAX};
 use crate::broker::Link;
 use crate::delivery::Item;
 use crate::ident::{OpId, Principal};
-use crate::session::{Answer, CloseReason, Fault, Input};
+use crate::session::{Answer, CloseReason, Fault, Input, Phase};
 use crate::transport::{Gone, Inbound};
 
 /// Fewer than tokio lets a task do at a time: when that is used up, nothing can be written either.
@@ -62,8 +62,10 @@ impl Driver {
 
     fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         // One byte more than a frame may have is what tells one that is too large from one that is not whole.
-        let is_wanted =
-            self.has_room() && self.ended.is_none() && self.decoder.buffered() <= self.context.limits.frame_bytes_max;
+        let is_wanted = self.session.wants_input()
+            && self.has_room()
+            && self.ended.is_none()
+            && self.decoder.buffered() <= self.context.limits.frame_bytes_max;
         if is_wanted { self.transport.poll_receive(cx).map(Event::Inbound) } else { Poll::Pending }
     }
 
@@ -73,7 +75,7 @@ impl Driver {
         if self.session.wants_deliveries() && waiting.is_ready() {
             return Poll::Ready(Event::Outbox);
         }
-        if self.ended.is_some() || !self.has_unwritten() {
+        if self.is_cut_off() || !self.has_unwritten() {
             return Poll::Pending;
         }
         let before = self.transport.buffered();
@@ -102,8 +104,12 @@ impl Driver {
         match event {
             Event::Done(op, outcome) => {
                 let answered = self.in_flight.pop_front();
-                if let (Ok(()), Some(at)) = (&outcome, answered.and_then(|it| it.published)) {
-                    self.context.metrics.confirm_seconds.observe(at.elapsed().as_secs_f64());
+                match answered.map(|it| it.asked) {
+                    Some(Asked::Publish(at)) if outcome.is_ok() => {
+                        self.context.metrics.confirm_seconds.observe(at.elapsed().as_secs_f64());
+                    }
+                    Some(Asked::Unsubscribe(key)) => self.outbox.forget(key),
+                    Some(Asked::Publish(_) | Asked::Subscribe) | None => (),
                 }
                 self.handle(Input::Done { op, outcome: outcome.map(|()| Answer::Done) });
             }
@@ -144,7 +150,7 @@ impl Driver {
             Inbound::Data(bytes) => {
                 self.context.metrics.received_bytes.inc_by(bytes.len() as u64);
                 self.decoder.feed(&bytes);
-                self.handle(Input::Alive);
+                self.handle(Input::Received { bytes: bytes.len() });
             }
             Inbound::Gone => self.ended = Some(Input::Gone),
             Inbound::TooLarge { max } => self.ended = Some(Input::TransportMessageTooLarge { max }),
@@ -156,8 +162,9 @@ impl Driver {
     fn deliver(&mut self) {
         while let Some(item) = self.outbox.pop() {
             self.handle(match item {
-                Item::Delivery(delivery) => Input::Deliver(delivery),
-                Item::LinkLost => Input::LinkLost,
+                Item::AfterLoss(it) => Input::Deliver { delivery: it.delivery, dropped: it.dropped },
+                Item::Delivery(delivery) => Input::Deliver { delivery, dropped: 0 },
+                Item::LinkLost => Input::LinkLost(self.link.as_ref().map_or(Fault::Unavailable, Link::fault)),
                 Item::Overflowed => Input::Overflowed,
                 Item::SubscriptionEnded(key) => Input::SubscriptionEnded { key },
             });
@@ -178,8 +185,22 @@ impl Driver {
         let now = Instant::now();
         if self.drain_at.is_some_and(|it| it <= now) {
             self.drain_at = None;
-            self.handle(Input::Drain);
+            self.drain();
         }
         self.handle(Input::Timeout);
+    }
+
+    /// A client that is connected is not read from any more; what was read before still takes effect.
+    fn drain(&mut self) {
+        if self.session.phase() != Phase::Connected {
+            self.handle(Input::Drain);
+        } else if self.ended.is_none() {
+            self.ended = Some(Input::Drain);
+        }
+    }
+
+    /// Nothing that is written would arrive.
+    fn is_cut_off(&self) -> bool {
+        self.ended.as_ref().is_some_and(|it| !matches!(it, Input::Drain))
     }
 }

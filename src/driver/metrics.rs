@@ -2,7 +2,7 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use crate::session::{LABELS, Phase, Sent};
+use crate::session::{LABELS, Phase, Rate, Sent};
 use crate::stomp::Command;
 use crate::telemetry::Registry;
 
@@ -16,6 +16,7 @@ pub struct Metrics {
     sessions: [IntGauge; PHASES.len()],
     frames_received: [IntCounter; Command::ALL.len()],
     frames_sent: [IntCounter; SENT.len()],
+    throttled: [IntCounter; RATES.len()],
     closed: IntCounterVec,
 }
 
@@ -30,6 +31,8 @@ const SENT: [(Sent, &str); 5] = [
     (Sent::Receipt, "RECEIPT"),
 ];
 
+const RATES: [(Rate, &str); 2] = [(Rate::Bytes, "bytes"), (Rate::Messages, "messages")];
+
 /// From a memory broker's microseconds to a broker that is away for a while.
 const CONFIRM_BUCKETS: [f64; 10] = [0.000_1, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0];
 
@@ -41,6 +44,11 @@ impl Metrics {
         }
         let sessions = registry.gauges("sessions", "Sessions by where they are.", &["phase"]);
         let received = registry.counters("frames_received_total", "Frames received from clients.", &["command"]);
+        let throttled = registry.counters(
+            "sessions_throttled_total",
+            "Times a client was not read for a while because it had sent more than it may in a second.",
+            &["rate"],
+        );
         let sent =
             registry.counters("frames_sent_total", "Frames sent to clients; MESSAGE is deliveries.", &["command"]);
         Self {
@@ -55,6 +63,7 @@ impl Metrics {
             sessions: PHASES.map(|(_, label)| sessions.with_label_values(&[label])),
             frames_received: Command::ALL.map(|it| received.with_label_values(&[it.as_str()])),
             frames_sent: SENT.map(|(_, label)| sent.with_label_values(&[label])),
+            throttled: RATES.map(|(_, label)| throttled.with_label_values(&[label])),
             closed,
         }
     }
@@ -71,6 +80,10 @@ impl Metrics {
         &self.frames_sent[sent as usize]
     }
 
+    pub(super) fn throttled(&self, rate: Rate) -> &IntCounter {
+        &self.throttled[rate as usize]
+    }
+
     pub(super) fn closed(&self, label: &str) {
         self.closed.with_label_values(&[label]).inc();
     }
@@ -83,6 +96,7 @@ mod tests {
     #[test]
     fn each_handle_stands_where_it_is_looked_up() {
         assert!(PHASES.iter().enumerate().all(|(i, (phase, _))| *phase as usize == i));
+        assert!(RATES.iter().enumerate().all(|(i, (rate, _))| *rate as usize == i));
         assert!(SENT.iter().enumerate().all(|(i, (sent, _))| *sent as usize == i));
         assert!(Command::ALL.iter().enumerate().all(|(i, command)| *command as usize == i));
     }

@@ -7,16 +7,18 @@ mod metrics;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use crate::auth::{Authenticator, Rules};
 use crate::broker::{Broker, Link, Pending};
-use crate::delivery::{self, Outbox};
-use crate::ident::{OpId, Principal, SessionId};
+use crate::delivery::{Outbox, Outboxes};
+use crate::ident::{OpId, Principal, SessionId, SubscriptionKey};
 use crate::lifecycle::Lifecycle;
 use crate::message::AckToken;
 use crate::registry::Admission;
@@ -25,8 +27,8 @@ use crate::stomp::{self, Decoder};
 use crate::transport::{Closing, Transport};
 pub use metrics::Metrics;
 
-/// What all sessions share.
-#[derive(Debug)]
+/// What all sessions share. Cloned when what an operator decides changes: a session keeps what it began with.
+#[derive(Clone, Debug)]
 pub struct Context {
     pub authenticator: Authenticator,
     pub broker: Broker,
@@ -35,8 +37,7 @@ pub struct Context {
     pub lifecycle: Lifecycle,
     pub limits: stomp::Limits,
     pub metrics: Metrics,
-    pub outbox: Arc<delivery::Settings>,
-    pub outbox_metrics: delivery::Metrics,
+    pub outboxes: Outboxes,
     /// What of the broker is open to clients.
     pub rules: Rules,
     pub session: Arc<session::Settings>,
@@ -50,17 +51,24 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves one client until its session is over.
 pub async fn run(context: Arc<Context>, transport: Transport, admission: Admission) {
-    let driver = Driver::new(Arc::clone(&context), transport);
-    let (transport, reason) = driver.drive().await;
-    let closing = reason.closing();
-    transport.close(Closing { code: closing.code, reason: closing.reason, patience: CLOSE_PATIENCE }).await;
+    serve(Driver::new(context, transport)).await;
     drop(admission);
+}
+
+/// A panic ends the session of which it is, with a close that says so, and nothing else.
+async fn serve(mut driver: Driver) {
+    let driven = AssertUnwindSafe(driver.drive()).catch_unwind().await;
+    let reason = driven.unwrap_or(CloseReason::Panicked);
+    driver.finish(&reason);
+    let closing = reason.closing();
+    let closing = Closing { code: closing.code, reason: closing.reason, patience: CLOSE_PATIENCE };
+    driver.into_transport().close(closing).await;
 }
 
 struct Driver {
     context: Arc<Context>,
     transport: Transport,
-    /// Why nothing more comes from the transport; told to the session when all that came before has taken effect.
+    /// Why nothing more is read from the transport; told to the session when all that came before has taken effect.
     ended: Option<Input>,
     decoder: Decoder,
     session: Session,
@@ -94,11 +102,18 @@ struct Opening {
 struct InFlight {
     op: OpId,
     pending: Pending,
-    /// When it was published, if it was.
-    published: Option<Instant>,
+    asked: Asked,
 }
 
-/// Dropped with its driver, also when the task of that panics: the gauges stay exact.
+/// What the driver has to do with the answer, beside passing it on.
+enum Asked {
+    /// When it was asked.
+    Publish(Instant),
+    Subscribe,
+    Unsubscribe(SubscriptionKey),
+}
+
+/// Dropped with its driver, wherever that ends: the gauges stay exact.
 struct Counted {
     context: Arc<Context>,
     phase: Phase,
@@ -109,10 +124,10 @@ impl Driver {
     fn new(context: Arc<Context>, transport: Transport) -> Self {
         let id = SessionId::from_random(rand::random());
         let session = Session::new(id, Arc::clone(&context.session), Instant::now().into_std());
-        let outbox = Outbox::new(Arc::clone(&context.outbox), context.outbox_metrics.clone());
         let counted = Counted::new(Arc::clone(&context));
         Self {
             decoder: Decoder::new(context.limits),
+            outbox: Arc::new(context.outboxes.open()),
             context,
             peer: transport.peer(),
             user: None,
@@ -120,7 +135,6 @@ impl Driver {
             ended: None,
             session,
             id,
-            outbox: Arc::new(outbox),
             opening: None,
             link: None,
             in_flight: VecDeque::new(),
@@ -135,15 +149,15 @@ impl Driver {
 
     /// Everything that can happen is polled in one place, and what happened is carried out before the next poll. No
     /// future holds progress that would be lost when another one is ready first.
-    async fn drive(mut self) -> (Transport, CloseReason) {
+    async fn drive(&mut self) -> CloseReason {
         let context = Arc::clone(&self.context);
         let mut told_to_end = pin!(context.lifecycle.draining().cancelled());
         let mut is_draining = false;
         let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
-        let reason = loop {
+        loop {
             self.carry_on();
             if let Some(reason) = self.closed.take() {
-                break reason;
+                return reason;
             }
             self.arm(timer.as_mut());
             let event = std::future::poll_fn(|cx| {
@@ -157,10 +171,12 @@ impl Driver {
             })
             .await;
             self.take(event);
-        };
-        self.finish(&reason);
-        drop(self.counted);
-        (self.transport, reason)
+        }
+    }
+
+    /// All else is dropped: the gauges don't count who is only being closed.
+    fn into_transport(self) -> Transport {
+        self.transport
     }
 
     /// Makes the timer fire no later than the session wants it. It may fire earlier, after which it is armed again:
@@ -190,6 +206,7 @@ impl Driver {
             Level::Debug => tracing::debug!(%session, peer, user, reason, text, "session closed"),
             Level::Info => tracing::info!(%session, peer, user, reason, text, "session closed"),
             Level::Warn => tracing::warn!(%session, peer, user, reason, text, "session closed"),
+            Level::Error => tracing::error!(%session, peer, user, reason, text, "session closed"),
         }
     }
 

@@ -5,13 +5,18 @@ use bytes::Bytes;
 
 use super::*;
 use crate::broker::memory;
+use crate::delivery::{self, Budget, Item};
+use crate::destination::Pattern;
+use crate::message::{Delivery, Message};
 use crate::registry::Registry;
-use crate::stomp::{Frame, Version};
+use crate::stomp::{Frame, Headers, Version};
 use crate::telemetry;
 use crate::transport::Inbound;
 use crate::transport::memory::{Peer, pair};
 
+mod drain;
 mod limits;
+mod panics;
 mod rules;
 
 /// A gateway without a network.
@@ -36,7 +41,17 @@ impl Gateway {
     }
 
     fn with_broker(session: session::Settings, outbox: delivery::Settings, broker: memory::Settings) -> Self {
+        Self::with_memory(session, outbox, broker, usize::MAX)
+    }
+
+    fn with_memory(
+        session: session::Settings,
+        outbox: delivery::Settings,
+        broker: memory::Settings,
+        memory_bytes_max: usize,
+    ) -> Self {
         let metrics = telemetry::Registry::default();
+        let outbox_metrics = delivery::Metrics::new(&metrics);
         let broker = memory::Broker::new(broker, memory::Metrics::new(&metrics));
         let context = Context {
             authenticator: Authenticator::Open,
@@ -45,8 +60,7 @@ impl Gateway {
             lifecycle: Lifecycle::default(),
             limits: stomp::Limits::default(),
             metrics: Metrics::new(&metrics),
-            outbox: Arc::new(outbox),
-            outbox_metrics: delivery::Metrics::new(&metrics),
+            outboxes: Outboxes::new(outbox, Budget::new(memory_bytes_max, outbox_metrics.clone()), outbox_metrics),
             rules: Rules::default(),
             session: Arc::new(session),
         };
@@ -57,6 +71,10 @@ impl Gateway {
         let (pipe, peer) = pair();
         let admission = self.registry.admit().unwrap();
         self.context.lifecycle.spawn(run(Arc::clone(&self.context), Transport::Memory(pipe), admission));
+        self.client(peer)
+    }
+
+    fn client(&self, peer: Peer) -> Client {
         let mut decoder = Decoder::new(stomp::Limits::default());
         decoder.set_version(Version::V1_2);
         Client { peer, decoder }
@@ -143,6 +161,18 @@ async fn pass(time: Duration) {
     tokio::time::timeout(time, std::future::pending::<()>()).await.unwrap_err();
 }
 
+/// A driver that is not run yet, and its client: CONNECT is answered, nothing is written.
+async fn connected(gateway: &Gateway) -> (Driver, Client) {
+    let (pipe, peer) = pair();
+    let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
+    driver.decoder.feed(b"CONNECT\naccept-version:1.2\n\n\0");
+    driver.carry_on();
+    let Opening { op, future } = driver.opening.take().expect("CONNECT asks for a link");
+    driver.take(events::Event::Opened(op, future.await));
+    driver.carry_on();
+    (driver, gateway.client(peer))
+}
+
 /// A SEND of that body without a receipt.
 fn message(destination: &str, body: &str) -> String {
     format!("SEND\ndestination:{destination}\n\n{body}\0")
@@ -206,6 +236,64 @@ async fn a_client_that_stops_reading_is_closed_and_delays_nobody() {
     assert_eq!(gateway.metric("stompgate_outbox_overflows_total"), 1.0);
     publisher.send(&message("/topic/a", "on"));
     other.expect_body("on").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn s28_a_client_that_loses_messages_is_told_how_many() {
+    let drop_oldest = vec![Pattern::new("a")];
+    let outbox = delivery::Settings { messages_max: 40, drop_oldest, ..delivery::Settings::default() };
+    let gateway = Gateway::with(session::Settings::default(), outbox);
+    let mut slow = gateway.subscribe("/topic/a").await;
+    let mut other = gateway.subscribe("/topic/a").await;
+    let publisher = gateway.connect().await;
+    slow.peer.stall(true);
+    let filler = "x".repeat(1_000);
+    for number in 0..200 {
+        let body = format!("{number} {filler}");
+        // Whoever publishes can't say it.
+        publisher.send(&message("/topic/a", &body).replacen('\n', "\nx-dropped:7\n", 1));
+        assert_eq!(other.expect("MESSAGE").await.header("x-dropped"), None);
+    }
+    slow.peer.stall(false);
+    let (mut next, mut lost) = (0, 0);
+    while next < 200 {
+        let frame = slow.expect("MESSAGE").await;
+        let dropped: u32 = frame.header("x-dropped").map_or(0, |it| it.parse().unwrap());
+        let number: u32 = str::from_utf8(&frame.body).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(number, next + dropped);
+        (next, lost) = (number + 1, lost + dropped);
+    }
+    assert!(lost > 50, "{lost} were lost");
+    assert_eq!(gateway.metric("stompgate_outbox_dropped_messages_total"), f64::from(lost));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_subscription_lost_is_forgotten_with_it() {
+    let drop_oldest = vec![Pattern::new("a"), Pattern::new("b")];
+    let outbox = delivery::Settings { bytes_max: 1_000, drop_oldest, ..delivery::Settings::default() };
+    let gateway = Gateway::with(session::Settings::default(), outbox);
+    let (pipe, peer) = pair();
+    let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
+    let outbox = Arc::clone(&driver.outbox);
+    tokio::spawn(async move {
+        driver.in_flight.push_back(InFlight {
+            op: OpId(0),
+            pending: Pending::ready(Ok(())),
+            asked: Asked::Unsubscribe(SubscriptionKey(1)),
+        });
+        driver.drive().await
+    });
+    let push = |key: u32, size: usize| {
+        let message = Message::new("m", "/topic/a", Headers::new(), Bytes::from(vec![0; size]));
+        outbox.push(Delivery { subscription: SubscriptionKey(key), message, token: None, redelivered: false })
+    };
+    push(1, 900);
+    push(2, 9_000);
+    pass(Duration::from_secs(1)).await;
+    assert!(matches!(outbox.pop(), Some(Item::Delivery(_))));
+    push(1, 1);
+    assert!(matches!(outbox.pop(), Some(Item::Delivery(it)) if it.subscription.0 == 1));
+    drop(peer);
 }
 
 #[tokio::test(start_paused = true)]
@@ -478,21 +566,15 @@ async fn a_session_that_is_dropped_is_no_longer_counted() {
 async fn a_client_that_left_is_not_kept_for_a_broker_that_does_not_answer() {
     async fn check(last: &str) {
         let gateway = Gateway::new();
-        let (pipe, peer) = pair();
-        let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
-        driver.decoder.feed(b"CONNECT\naccept-version:1.2\n\n\0");
-        driver.carry_on();
-        let opened = driver.opening.take().expect("CONNECT asks for a link").op;
-        let outcome = Ok(session::Answer::Opened { principal: None });
-        driver.handle(Input::Done { op: opened, outcome });
+        let (mut driver, client) = connected(&gateway).await;
         let (_broker, pending) = tokio::sync::oneshot::channel();
         driver.decoder.feed(message("/topic/a", "1").as_bytes());
         driver.carry_out();
         driver.carry_on();
         driver.in_flight[0].pending = Pending::Waiting(pending);
-        peer.send_text(last);
-        peer.send(Inbound::Gone);
-        let (_, reason) = tokio::time::timeout(Duration::from_secs(3_600), driver.drive()).await.expect(last);
+        client.send(last);
+        client.peer.send(Inbound::Gone);
+        let reason = tokio::time::timeout(Duration::from_secs(3_600), driver.drive()).await.expect(last);
         assert_eq!(reason, CloseReason::Gone);
     }
     check("").await;

@@ -58,7 +58,7 @@ async fn upgraded(site: &Arc<Site>, tcp: TcpStream) -> Option<WebSocket> {
     // It fails if the connection broke while the answer was written.
     let parts = upgraded.ok()?.downcast::<TokioIo<TcpStream>>().expect("it is what was served");
     site.metrics.upgrades.inc();
-    Some(WebSocket::after_handshake(parts.io.into_inner(), &parts.read_buf, site.settings.websocket).await)
+    Some(WebSocket::after_handshake(parts.io.into_inner(), &parts.read_buf, site.reloadable.get().websocket).await)
 }
 
 /// Every request is answered with 503.

@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use self::connection::Place;
 use self::site::Site;
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Current, Lifecycle};
 use crate::registry::{Admission, Registry};
 use crate::transport::{Transport, websocket};
 pub use metrics::Metrics;
@@ -72,12 +72,19 @@ impl Default for Settings {
 pub struct Listener {
     tcp: TcpListener,
     settings: Settings,
+    reloadable: Current<Settings>,
 }
 
 impl Listener {
     /// Inside a runtime, of which the socket becomes a part.
     pub fn bind(settings: Settings) -> io::Result<Self> {
-        Ok(Self { tcp: socket::listen(settings.listen, settings.backlog)?, settings })
+        let tcp = socket::listen(settings.listen, settings.backlog)?;
+        Ok(Self { tcp, reloadable: Current::new(settings.clone()), settings })
+    }
+
+    /// To change, for requests to come, `allowed_origins` and `websocket`. Everything else stays as it was bound.
+    pub fn reloadable(&self) -> Current<Settings> {
+        self.reloadable.clone()
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -92,7 +99,7 @@ impl Listener {
     where
         F: Fn(Transport, Admission) + Clone + Send + 'static,
     {
-        let site = Arc::new(Site::new(self.settings, metrics, lifecycle.clone()));
+        let site = Arc::new(Site::new(self.settings, self.reloadable, metrics, lifecycle.clone()));
         let surplus = Registry::new(SURPLUS_MAX);
         while let Some(tcp) = accept(&self.tcp, &site).await {
             let place = match registry.admit() {

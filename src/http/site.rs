@@ -8,7 +8,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use super::refusal::Refusal;
 use super::upgrade::{self, Accepted};
 use super::{Metrics, Settings, demo};
-use crate::lifecycle::Lifecycle;
+use crate::lifecycle::{Current, Lifecycle};
 
 /// Body of an answer.
 pub(super) type Page = Full<Bytes>;
@@ -19,6 +19,8 @@ pub(super) struct Site {
     pub(super) lifecycle: Lifecycle,
     pub(super) metrics: Metrics,
     pub(super) settings: Settings,
+    /// What may change meanwhile.
+    pub(super) reloadable: Current<Settings>,
 }
 
 /// What follows from a request.
@@ -29,8 +31,13 @@ pub(super) enum Answer {
 }
 
 impl Site {
-    pub(super) const fn new(settings: Settings, metrics: Metrics, lifecycle: Lifecycle) -> Self {
-        Self { lifecycle, metrics, settings }
+    pub(super) const fn new(
+        settings: Settings,
+        reloadable: Current<Settings>,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+    ) -> Self {
+        Self { lifecycle, metrics, settings, reloadable }
     }
 
     pub(super) fn answer<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {
@@ -39,7 +46,7 @@ impl Site {
         }
         let path = request.uri().path();
         if path.strip_suffix('/').unwrap_or(path) == self.settings.path.trim_end_matches('/') {
-            return upgrade::check(request, &self.settings).map(Answer::Upgrade);
+            return upgrade::check(request, &self.reloadable.get()).map(Answer::Upgrade);
         }
         let page = if self.settings.demo { self.demo(request) } else { None };
         let page = page.ok_or_else(|| Refusal::NotFound { known: self.known() })?;

@@ -1,27 +1,36 @@
 //! From start to stop: tracked tasks, readiness, signals, drain. Does not know what the tasks do.
 
+mod current;
+mod guard;
 mod readiness;
 mod signals;
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use current::Current;
 pub use readiness::{Latch, Readiness};
-pub use signals::{Signal, Signals};
+pub use signals::{Asked, Signal, Signals};
 
 /// The life of this process. Cloning it clones a handle.
 ///
 /// ```text
-/// running ──drain()──▶ draining: not ready, nothing new, sessions end at their own pace ──stop()──▶ stopping: now
+/// running ──announce()──▶ not ready any more, else as before
+///         ──drain()──▶ draining: nothing new, sessions end at their own pace ──stop()──▶ stopping: now
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
+    is_announced: Arc<AtomicBool>,
     draining: CancellationToken,
     stopping: CancellationToken,
+    failed: CancellationToken,
+    panics: Arc<AtomicU64>,
     /// What a drain waits for.
     tracker: TaskTracker,
     /// What the others need until the last of them has ended.
@@ -31,6 +40,8 @@ pub struct Lifecycle {
 /// How much time the end may take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Settings {
+    /// Between not being ready any more and the beginning of the drain: so that a balancer sees the one before the other.
+    pub drain_delay: Duration,
     /// Over how long the sessions are told to go: so they don't all come back to another gateway at once.
     pub drain_period: Duration,
     /// How long all of them may take.
@@ -50,7 +61,11 @@ const STOP_WAIT: Duration = Duration::from_secs(1);
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { drain_period: Duration::from_secs(2), drain_deadline: Duration::from_secs(10) }
+        Self {
+            drain_delay: Duration::ZERO,
+            drain_period: Duration::from_secs(2),
+            drain_deadline: Duration::from_secs(10),
+        }
     }
 }
 
@@ -60,7 +75,7 @@ impl Lifecycle {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.tracker.spawn(task);
+        self.tracker.spawn(self.guarded(task));
     }
 
     /// Runs a task that other tasks rely on while they drain, such as a broker's; it ends when the process stops.
@@ -68,7 +83,39 @@ impl Lifecycle {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.background.spawn(task);
+        self.background.spawn(self.guarded(task));
+    }
+
+    /// The same task, made to fail the process when it panics: nothing could take its place.
+    pub fn vital<F>(&self, task: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let (panics, failed) = (Arc::clone(&self.panics), self.failed.clone());
+        guard::guarded(task, move || {
+            panics.fetch_add(1, Ordering::Relaxed);
+            failed.cancel();
+        })
+    }
+
+    fn guarded<F>(&self, task: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let panics = Arc::clone(&self.panics);
+        guard::guarded(task, move || {
+            panics.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    /// Cancelled when a task has panicked without which the process is of no use: it should drain and end.
+    pub fn failed(&self) -> &CancellationToken {
+        &self.failed
+    }
+
+    /// How many tasks have panicked.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
     }
 
     /// Cancelled when the process begins to drain.
@@ -81,20 +128,33 @@ impl Lifecycle {
         &self.stopping
     }
 
+    /// Whether the process is about to drain, or does.
+    pub fn is_announced(&self) -> bool {
+        self.is_announced.load(Ordering::Relaxed)
+    }
+
+    /// From now on nobody should send clients here.
+    pub fn announce(&self) {
+        self.is_announced.store(true, Ordering::Relaxed);
+    }
+
     pub fn drain(&self) {
+        self.announce();
         self.draining.cancel();
     }
 
     pub fn stop(&self) {
-        self.draining.cancel();
+        self.drain();
         self.stopping.cancel();
     }
 
-    /// Drains, at the deadline stops what is left, and at the end what runs in the background.
-    pub async fn shut_down(&self, deadline: Duration) -> Drained {
+    /// Announces the drain, drains, at the deadline stops what is left, and at the end what runs in the background.
+    pub async fn shut_down(&self, settings: Settings) -> Drained {
+        self.announce();
+        sleep(settings.drain_delay).await;
         self.drain();
         self.tracker.close();
-        let drained = match timeout(deadline, self.tracker.wait()).await {
+        let drained = match timeout(settings.drain_deadline, self.tracker.wait()).await {
             Ok(()) => Drained::All,
             Err(_) => Drained::Left(self.tracker.len()),
         };
@@ -125,12 +185,10 @@ mod tests {
 
     use super::*;
 
-    const DEADLINE: Duration = Duration::from_secs(10);
-
     /// Seconds that a shut-down took, and how it ended.
     async fn shut_down(lifecycle: &Lifecycle) -> (u64, Drained) {
         let begin = Instant::now();
-        let drained = lifecycle.shut_down(DEADLINE).await;
+        let drained = lifecycle.shut_down(Settings::default()).await;
         (begin.elapsed().as_secs(), drained)
     }
 
@@ -179,6 +237,41 @@ mod tests {
         });
         assert_eq!(shut_down(&lifecycle).await, (2, Drained::All));
         assert_eq!(ended_at.await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_with_a_delay_is_announced_before_it_begins() {
+        let lifecycle = Lifecycle::default();
+        spawn_slow(&lifecycle, Duration::from_secs(2));
+        let settings = Settings { drain_delay: Duration::from_secs(5), ..Settings::default() };
+        let begin = Instant::now();
+        let drained = tokio::spawn({
+            let lifecycle = lifecycle.clone();
+            async move { lifecycle.shut_down(settings).await }
+        });
+        assert!(timeout(Duration::from_secs(4), lifecycle.draining().cancelled()).await.is_err());
+        assert!(lifecycle.is_announced());
+        assert_eq!(drained.await.unwrap(), Drained::All);
+        assert_eq!(begin.elapsed().as_secs(), 7);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_panics_ends_alone_and_is_counted() {
+        let lifecycle = Lifecycle::default();
+        spawn_slow(&lifecycle, Duration::from_secs(2));
+        lifecycle.spawn(async { panic!("on purpose") });
+        lifecycle.spawn_background(async { panic!("on purpose") });
+        assert_eq!(shut_down(&lifecycle).await, (2, Drained::All));
+        assert_eq!((lifecycle.panics(), lifecycle.failed().is_cancelled()), (2, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vital_task_that_panics_fails_the_process() {
+        let lifecycle = Lifecycle::default();
+        lifecycle.spawn(lifecycle.vital(std::future::ready(())));
+        lifecycle.spawn(lifecycle.vital(async { panic!("on purpose") }));
+        lifecycle.failed().cancelled().await;
+        assert_eq!(lifecycle.panics(), 1);
     }
 
     #[test]

@@ -1,17 +1,23 @@
-//! The signals that end the process.
+//! The signals that the process listens to.
 
 use std::{fmt, io};
 
 use tokio::signal::unix::{self, SignalKind};
 
 /// Listens for them; from then on they no longer kill the process by themselves.
-///
-/// Neither does HUP, which asks for the configuration to be read again: no key of it is reloadable yet.
 #[derive(Debug)]
 pub struct Signals {
     hang_up: unix::Signal,
     interrupt: unix::Signal,
     terminate: unix::Signal,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Asked {
+    End(Signal),
+    /// HUP: read the configuration again.
+    Reload,
 }
 
 /// A signal that asks the process to end.
@@ -31,14 +37,12 @@ impl Signals {
         })
     }
 
-    /// The next one. Cancel-safe, as all its calls are.
-    pub async fn next(&mut self) -> Signal {
-        loop {
-            tokio::select! {
-                _ = self.hang_up.recv() => tracing::info!("SIGHUP: nothing of the configuration can be reloaded; restart"),
-                _ = self.interrupt.recv() => return Signal::Interrupt,
-                _ = self.terminate.recv() => return Signal::Terminate,
-            }
+    /// What the next one asks for. Cancel-safe, as all its calls are.
+    pub async fn next(&mut self) -> Asked {
+        tokio::select! {
+            _ = self.hang_up.recv() => Asked::Reload,
+            _ = self.interrupt.recv() => Asked::End(Signal::Interrupt),
+            _ = self.terminate.recv() => Asked::End(Signal::Terminate),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 
-use super::Message;
+use super::{Marks, Message};
 use crate::stomp::{Command, Encoder, Version};
 
 /// Frames remembered for one message. Most clients of an application use the same subscription ids, so a few are
@@ -30,7 +30,7 @@ impl Encoded {
         {
             return entry.frame.clone();
         }
-        let frame = encode(message, version, subscription, false, None);
+        let frame = encode(message, version, subscription, Marks::default());
         if entries.len() == REMEMBERED_MAX {
             entries.remove(0);
         }
@@ -39,13 +39,8 @@ impl Encoded {
     }
 }
 
-pub(super) fn encode(
-    message: &Message,
-    version: Version,
-    subscription: Option<&str>,
-    redelivered: bool,
-    ack_id: Option<&str>,
-) -> Bytes {
+pub(super) fn encode(message: &Message, version: Version, subscription: Option<&str>, marks: Marks<'_>) -> Bytes {
+    let Marks { ack_id, dropped, redelivered } = marks;
     let subscription = subscription.map(|it| ("subscription", it));
     let own = [
         ("destination", message.destination()),
@@ -54,6 +49,8 @@ pub(super) fn encode(
     ];
     // Only STOMP 1.2 acknowledges by a header of its own; before, the message-id does it (STOMP 1.2, MESSAGE).
     let ack = ack_id.filter(|_| version == Version::V1_2).map(|id| ("ack", id));
-    let headers = subscription.into_iter().chain(own).chain(ack).chain(message.headers().iter());
+    let dropped = (dropped > 0).then(|| dropped.to_string());
+    let dropped = dropped.as_deref().map(|count| ("x-dropped", count));
+    let headers = subscription.into_iter().chain(own).chain(ack).chain(dropped).chain(message.headers().iter());
     Encoder::frame(version, Command::Message, headers, message.body())
 }

@@ -5,16 +5,19 @@
 
 mod encoded;
 mod own;
+mod share;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use prometheus::IntGauge;
 
 use crate::ident::SubscriptionKey;
 use crate::stomp::{Headers, Version};
 use encoded::Encoded;
 
 pub use own::is_own_header;
+pub use share::Share;
 
 /// A published message. Cloning it clones a pointer.
 #[derive(Clone, Debug)]
@@ -27,6 +30,7 @@ struct Inner {
     headers: Headers,
     body: Bytes,
     encoded: Encoded,
+    share: OnceLock<Share>,
 }
 
 impl Message {
@@ -41,6 +45,7 @@ impl Message {
             headers,
             body,
             encoded: Encoded::default(),
+            share: OnceLock::new(),
         }))
     }
 
@@ -65,22 +70,31 @@ impl Message {
         self.0.destination.len() + self.0.headers.size() + self.0.body.len()
     }
 
+    /// Has this message counted in that gauge, once, until the last clone of it is dropped.
+    pub fn count_in(&self, gauge: &IntGauge, overhead: usize) {
+        self.0.share.get_or_init(|| Share::take(gauge, self.size() + overhead));
+    }
+
     /// The MESSAGE frame for a subscription that needs no acknowledgement, shared by all with the same id (or none) and
     /// version.
     pub fn shared_frame(&self, version: Version, subscription: Option<&str>) -> Bytes {
         self.0.encoded.get(self, version, subscription)
     }
 
-    /// The MESSAGE frame of one delivery: redelivered, or to be acknowledged under `ack_id`.
-    pub fn frame(
-        &self,
-        version: Version,
-        subscription: Option<&str>,
-        redelivered: bool,
-        ack_id: Option<&str>,
-    ) -> Bytes {
-        encoded::encode(self, version, subscription, redelivered, ack_id)
+    /// The MESSAGE frame of one delivery.
+    pub fn frame(&self, version: Version, subscription: Option<&str>, marks: Marks<'_>) -> Bytes {
+        encoded::encode(self, version, subscription, marks)
     }
+}
+
+/// What a MESSAGE says of one delivery alone. By default it says nothing that [`Message::shared_frame`] does not.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Marks<'a> {
+    /// Under which the delivery is to be acknowledged.
+    pub ack_id: Option<&'a str>,
+    /// Messages of the subscription that were dropped since the last one.
+    pub dropped: u64,
+    pub redelivered: bool,
 }
 
 /// Names one delivery to the back end that made it; opaque to everybody else.

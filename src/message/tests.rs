@@ -25,13 +25,25 @@ fn a_delivery_is_written_as_its_version_wants_it() {
 #[test]
 fn only_version_1_2_has_an_ack_header_and_only_when_an_ack_is_awaited() {
     let message = Message::new("m-1", "/queue/a", Headers::new(), Bytes::new());
+    let marks = Marks { ack_id: Some("T_7"), redelivered: true, ..Marks::default() };
     let old = "MESSAGE\nsubscription:s\ndestination:/queue/a\nmessage-id:T_7\nredelivered:true\n\n\0";
-    check(&message.frame(Version::V1_0, Some("s"), true, Some("T_7")), old);
-    check(&message.frame(Version::V1_1, Some("s"), true, Some("T_7")), old);
+    check(&message.frame(Version::V1_0, Some("s"), marks), old);
+    check(&message.frame(Version::V1_1, Some("s"), marks), old);
     let new = "MESSAGE\nsubscription:s\ndestination:/queue/a\nmessage-id:T_7\nredelivered:true\nack:T_7\n\n\0";
-    check(&message.frame(Version::V1_2, Some("s"), true, Some("T_7")), new);
+    check(&message.frame(Version::V1_2, Some("s"), marks), new);
     let unacknowledged = "MESSAGE\nsubscription:s\ndestination:/queue/a\nmessage-id:m-1\nredelivered:false\n\n\0";
-    check(&message.frame(Version::V1_2, Some("s"), false, None), unacknowledged);
+    check(&message.frame(Version::V1_2, Some("s"), Marks::default()), unacknowledged);
+}
+
+#[test]
+fn s28_a_loss_is_told_once_and_to_nobody_else() {
+    let message = Message::new("m-1", "/topic/a", Headers::new(), Bytes::new());
+    let told = "MESSAGE\nsubscription:s\ndestination:/topic/a\nmessage-id:m-1\nredelivered:false\nx-dropped:12\n\n\0";
+    let marks = Marks { dropped: 12, ..Marks::default() };
+    for version in [Version::V1_0, Version::V1_1, Version::V1_2] {
+        check(&message.frame(version, Some("s"), marks), told);
+        check(&message.shared_frame(version, Some("s")), &told.replace("x-dropped:12\n", ""));
+    }
 }
 
 #[test]
@@ -44,7 +56,8 @@ fn a3_without_an_id_there_is_no_subscription_header() {
 
 #[test]
 fn a_publisher_can_not_speak_for_the_gateway() {
-    let own = ["ack", "content-length", "destination", "message-id", "redelivered", "subscription", "user-name"];
+    let own =
+        ["ack", "content-length", "destination", "message-id", "redelivered", "subscription", "user-name", "x-dropped"];
     for name in own.into_iter().chain(["stompgate-", "stompgate-error"]) {
         for written in [name.to_owned(), format!("{name} "), format!("\t{name}"), format!("\u{FEFF}{name}\u{A0}")] {
             assert!(is_own_header(&written), "{written:?}");

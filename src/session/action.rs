@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::close::CloseReason;
+use super::rate::Rate;
 use crate::destination::Destination;
 use crate::ident::{OpId, SubscriptionId, SubscriptionKey};
 use crate::message::AckToken;
@@ -36,6 +37,9 @@ pub enum Action {
         op: OpId,
         subscribe: Subscribe,
     },
+    /// Count that the client has sent more than it may in a second. It is not read for a while, which
+    /// [`Session::wants_input`](super::Session::wants_input) says.
+    Throttle(Rate),
     /// Write these bytes.
     Transmit {
         sent: Sent,

@@ -23,6 +23,8 @@ pub enum CloseReason {
     Malformed(DecodeError),
     /// A WebSocket message beyond the limit.
     MessageTooLarge { max: usize },
+    /// A fault of this program, which ends this session alone.
+    Panicked,
     /// A frame was refused, and `stomp.close_on_error` is on.
     Refused(Refusal),
     /// More waited for the client than it may have waiting.
@@ -53,6 +55,7 @@ pub enum Level {
     Debug,
     Info,
     Warn,
+    Error,
 }
 
 /// Every label that a reason can have; a closed set, for metrics.
@@ -86,6 +89,7 @@ pub const LABELS: &[&str] = &[
     "missing_header",
     "nacked",
     "not_connected",
+    "panicked",
     "queue_full",
     "server_command",
     "slow_consumer",
@@ -105,6 +109,14 @@ pub const LABELS: &[&str] = &[
 const SLOW: &str = "Failed to send message within the configured send limit";
 
 impl CloseReason {
+    /// The broker is away, or does not let this client in any more.
+    pub(super) fn link_lost(fault: Fault) -> Self {
+        match fault {
+            Fault::Unavailable => Self::BrokerLost,
+            fault => Self::Refused(Refusal::Broker(fault)),
+        }
+    }
+
     /// The table of `docs/PROTOCOL.md`, Closing. After an ERROR the code is 1002, as with Spring.
     pub fn closing(&self) -> Closing {
         let row = |code, reason, label, level| Closing { code, reason, error: None, label, level };
@@ -148,6 +160,8 @@ impl CloseReason {
                     Level::Info,
                 )
             },
+            // Whatever could still be said may be wrong.
+            Self::Panicked => row(1011, "Internal error", "panicked", Level::Error),
             Self::Refused(refusal) => error(refusal.title(), refusal.text(), refusal.label(), level(refusal)),
             Self::SlowConsumer => row(4500, SLOW, "slow_consumer", Level::Warn),
             Self::TransportViolated { rule } => row(1002, rule, "transport_violated", Level::Info),

@@ -10,7 +10,7 @@ use super::send;
 use super::subscriptions::Subscriptions;
 use super::transactions::{Kept, Transactions};
 use crate::ident::{OpId, SubscriptionKey};
-use crate::message::Delivery;
+use crate::message::{Delivery, Marks};
 use crate::stomp::{Command, Frame};
 
 #[derive(Debug, Default)]
@@ -107,7 +107,7 @@ impl Connected {
         self.deferred.take_if(|_| self.in_flight.is_empty())
     }
 
-    pub(super) fn deliver(&mut self, core: &mut Core, delivery: Delivery) {
+    pub(super) fn deliver(&mut self, core: &mut Core, delivery: Delivery, dropped: u64) {
         let Delivery { subscription: key, message, token, redelivered } = delivery;
         let Some(subscription) = self.subscriptions.get(key) else {
             requeue(core, token);
@@ -117,9 +117,11 @@ impl Connected {
         let frame = match (subscription.ack, token) {
             (AckMode::Client | AckMode::ClientIndividual, Some(token)) => {
                 let ack_id = self.acks.delivered(core.id, key, subscription.ack, token);
-                message.frame(core.version, name, redelivered, Some(&ack_id))
+                message.frame(core.version, name, Marks { ack_id: Some(&ack_id), dropped, redelivered })
             }
-            (_, _) if redelivered => message.frame(core.version, name, redelivered, None),
+            (_, _) if redelivered || dropped > 0 => {
+                message.frame(core.version, name, Marks { ack_id: None, dropped, redelivered })
+            }
             (_, _) => message.shared_frame(core.version, name),
         };
         let is_auto = subscription.ack == AckMode::Auto;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::action::{Action, Sent};
+use super::rate::{Rate, Rates};
 use super::refusal::Refusal;
 use super::settings::Settings;
 use super::timers::Timers;
@@ -18,6 +19,7 @@ pub(super) struct Core {
     pub(super) id: SessionId,
     pub(super) settings: Arc<Settings>,
     pub(super) timers: Timers,
+    pub(super) rates: Rates,
     /// The time of the input at hand.
     pub(super) now: Instant,
     /// Agreed on by CONNECT; until then that of a client that says nothing.
@@ -29,11 +31,19 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(id: SessionId, settings: Arc<Settings>, now: Instant) -> Self {
         let timers = Timers::new(now, settings.connect_wait, settings.ping_interval, settings.write_stall_max);
-        Self { id, settings, timers, now, version: Version::V1_0, actions: VecDeque::new(), ops: 0 }
+        let (version, rates) = (Version::V1_0, Rates::default());
+        Self { id, settings, timers, rates, now, version, actions: VecDeque::new(), ops: 0 }
     }
 
     pub(super) fn act(&mut self, action: Action) {
         self.actions.push_back(action);
+    }
+
+    /// The client has sent so much.
+    pub(super) fn received(&mut self, rate: Rate, count: usize) {
+        if self.rates.take(rate, count, self.now, &self.settings) {
+            self.act(Action::Throttle(rate));
+        }
     }
 
     pub(super) fn next_action(&mut self) -> Option<Action> {

@@ -8,21 +8,25 @@ use crate::stomp::{DecodeError, Frame};
 /// Everything that can happen to a session.
 #[derive(Debug)]
 pub enum Input {
-    /// Bytes or a pong arrived: the client lives.
+    /// A ping or pong arrived: the client lives.
     Alive,
     /// What an action asked for is done, or is not. In the order in which the actions were given.
     Done {
         op: OpId,
         outcome: Outcome,
     },
-    Deliver(Delivery),
+    Deliver {
+        delivery: Delivery,
+        /// Messages of the same subscription that were dropped since the last one.
+        dropped: u64,
+    },
     /// The gateway stops.
     Drain,
     Frame(Frame),
     /// The transport ended, by the client's will or by a fault.
     Gone,
     /// The link to the broker is lost, and with it what was subscribed and not settled.
-    LinkLost,
+    LinkLost(Fault),
     /// What was received is no frame; `receipt` is what its receipt header said.
     Malformed {
         error: DecodeError,
@@ -30,6 +34,10 @@ pub enum Input {
     },
     /// The client did not read what was waiting for it, so it grew beyond its bound.
     Overflowed,
+    /// So many bytes of frames arrived.
+    Received {
+        bytes: usize,
+    },
     /// The broker ended a subscription, for example because its queue was deleted.
     SubscriptionEnded {
         key: SubscriptionKey,

@@ -11,10 +11,14 @@ pub struct Settings {
     /// Whether a refused frame ends the session (STOMP 1.2, ERROR; Spring) or not (RabbitMQ's own plugin). Where the
     /// plugin takes what STOMP forbids, it is taken when this is off.
     pub close_on_error: bool,
+    /// What a client may send in a second; it is not read from while it is beyond. 0 is no bound.
+    pub bytes_per_second_max: usize,
     /// From the opened connection to an accepted CONNECT.
     pub connect_wait: Duration,
     /// What the gateway offers.
     pub heartbeat: HeartBeat,
+    /// The same in SENDs.
+    pub messages_per_second_max: usize,
     /// How often a client without heart-beats is expected to be heard. One that has been silent for one and a half such
     /// times, or for as much of its heart-beat interval, is asked for a pong; after three it is given up.
     pub ping_interval: Duration,
@@ -49,9 +53,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             ack_scope: AckScope::Subscription,
+            bytes_per_second_max: 0,
             close_on_error: true,
             connect_wait: Duration::from_secs(10),
             heartbeat: HeartBeat { send_ms: 10_000, receive_ms: 10_000 },
+            messages_per_second_max: 0,
             ping_interval: Duration::from_secs(30),
             prefetch_default: 64,
             prefetch_max: 1_000,

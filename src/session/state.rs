@@ -17,6 +17,7 @@ use super::connect::Opening;
 use super::connected::{Connected, Next, requeue};
 use super::core::Core;
 use super::input::{Answer, Input, Outcome};
+use super::rate::Rate;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use super::timers::Due;
@@ -61,17 +62,22 @@ impl Session {
     /// Takes note of something that happened at `now`.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.core.now = now;
+        self.core.rates.pass(now);
         if matches!(self.state, State::Closed) {
             return;
         }
         match input {
             Input::Alive => self.core.timers.heard(now),
-            Input::Deliver(delivery) => self.deliver(delivery),
+            Input::Deliver { delivery, dropped } => self.deliver(delivery, dropped),
             Input::Done { op, outcome } => self.done(op, outcome),
             Input::Drain => self.drain(),
             Input::Frame(frame) => self.frame(frame),
             Input::Gone => self.close(CloseReason::Gone, None),
-            Input::LinkLost => self.close(CloseReason::BrokerLost, None),
+            Input::LinkLost(fault) => self.close(CloseReason::link_lost(fault), None),
+            Input::Received { bytes } => {
+                self.core.timers.heard(now);
+                self.core.received(Rate::Bytes, bytes);
+            }
             Input::Malformed { error, receipt } => self.close(CloseReason::Malformed(error), receipt.as_deref()),
             Input::Overflowed => self.close(CloseReason::SlowConsumer, None),
             Input::SubscriptionEnded { key } => {
@@ -99,11 +105,20 @@ impl Session {
 
     /// When [`Input::Timeout`] is wanted, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        (!matches!(self.state, State::Closed)).then(|| self.core.timers.next())
+        let next = self.core.rates.paused_until().into_iter().fold(self.core.timers.next(), Instant::min);
+        (!matches!(self.state, State::Closed)).then_some(next)
+    }
+
+    /// Whether the client may send more. If not, leave it where it is.
+    pub fn wants_input(&self) -> bool {
+        self.core.rates.paused_until().is_none()
     }
 
     /// Whether a frame can take effect now. If not, leave what was received where it is.
     pub fn wants_frames(&self) -> bool {
+        if !self.wants_input() {
+            return false;
+        }
         match &self.state {
             State::AwaitingConnect => true,
             State::Connected(connected) => connected.wants_frames(&self.core),
@@ -144,6 +159,9 @@ impl Session {
     }
 
     fn frame(&mut self, frame: Frame) {
+        if frame.command == Command::Send {
+            self.core.received(Rate::Messages, 1);
+        }
         let receipt: Option<Box<str>> = frame.header("receipt").map(Into::into);
         let next = match &mut self.state {
             State::AwaitingConnect if matches!(frame.command, Command::Connect | Command::Stomp) => {
@@ -201,9 +219,9 @@ impl Session {
         }
     }
 
-    fn deliver(&mut self, delivery: Delivery) {
+    fn deliver(&mut self, delivery: Delivery, dropped: u64) {
         match &mut self.state {
-            State::Connected(connected) => connected.deliver(&mut self.core, delivery),
+            State::Connected(connected) => connected.deliver(&mut self.core, delivery, dropped),
             State::Leaving { .. } => requeue(&mut self.core, delivery.token),
             State::AwaitingConnect | State::Opening(_) | State::Closed => {}
         }

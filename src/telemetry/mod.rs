@@ -1,9 +1,10 @@
 //! What operators see: the metric registry and the log set-up. Knows nothing of what is counted or logged.
 
+mod lines;
 mod log;
 mod process;
 mod registry;
 
-pub use log::{Filter, FilterError, Format, LogSettings, start_log};
+pub use log::{Filter, FilterError, Format, Log, LogSettings, start_log};
 pub use process::register_process;
 pub use registry::Registry;

@@ -3,9 +3,11 @@
 //! The metrics of the process alone keep the names `process_*` that they have in every Prometheus client, so that
 //! dashboards find them.
 
+use std::sync::Arc;
+
+use prometheus::core::{Collector, Desc};
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, PullingGauge, TextEncoder,
-    core::Collector, proto,
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, PullingGauge, TextEncoder, proto,
 };
 
 /// Metrics of this process. Cloning it clones a handle.
@@ -66,6 +68,12 @@ impl Registry {
         self.register(PullingGauge::new(name, help, Box::new(value)));
     }
 
+    /// A counter that is asked when somebody looks.
+    pub fn pulled_counter(&self, name: &str, help: &str, value: impl Fn() -> u64 + Send + Sync + 'static) {
+        let counter = IntCounter::new(name, help);
+        self.register(counter.map(|counter| PulledCounter { counter, value: Arc::new(value) }));
+    }
+
     pub(super) fn register_process(&self) {
         // The crate reads /proc.
         #[cfg(target_os = "linux")]
@@ -79,5 +87,25 @@ impl Registry {
         let metric = metric.expect("metric names and labels are constants of this program");
         self.own.register(Box::new(metric.clone())).expect("metric names are unique");
         metric
+    }
+}
+
+#[derive(Clone)]
+struct PulledCounter {
+    /// Says what it is called, and stays at 0.
+    counter: IntCounter,
+    value: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Collector for PulledCounter {
+    fn desc(&self) -> Vec<&Desc> {
+        self.counter.desc()
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let desc = self.desc()[0];
+        let counter = IntCounter::new(desc.fq_name.clone(), desc.help.clone()).expect("it was one before");
+        counter.inc_by((self.value)());
+        counter.collect()
     }
 }

@@ -1,6 +1,7 @@
 //! A STOMP client over a real socket, and what the gateway in front of it says of itself.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
@@ -34,7 +35,11 @@ pub(crate) async fn start(change: impl FnOnce(&mut Settings)) -> App {
 
 impl Client {
     pub(crate) async fn connect(app: &App) -> Self {
-        let mut client = Self::open(app).await;
+        Self::connect_at(app.http_addr).await
+    }
+
+    pub(crate) async fn connect_at(address: SocketAddr) -> Self {
+        let mut client = Self::open_at(address).await;
         client.send("CONNECT\naccept-version:1.2\n\n\0").await;
         client.expect("CONNECTED").await;
         client
@@ -42,8 +47,12 @@ impl Client {
 
     /// It has not sent CONNECT yet.
     pub(crate) async fn open(app: &App) -> Self {
-        let tcp = TcpStream::connect(app.http_addr).await.unwrap();
-        let (socket, _) = client_async(format!("ws://{}/ws", app.http_addr), tcp).await.unwrap();
+        Self::open_at(app.http_addr).await
+    }
+
+    pub(crate) async fn open_at(address: SocketAddr) -> Self {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = client_async(format!("ws://{address}/ws"), tcp).await.unwrap();
         let mut decoder = Decoder::new(Limits { frame_bytes_max: 1 << 20, ..Limits::default() });
         decoder.set_version(Version::V1_2);
         Self { socket, decoder }
@@ -62,7 +71,12 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, text: &str) {
-        within(self.socket.send(Message::text(text))).await.unwrap();
+        assert!(self.try_send(text).await, "the connection is closed");
+    }
+
+    /// Whether the connection was open.
+    pub(crate) async fn try_send(&mut self, text: &str) -> bool {
+        within(self.socket.send(Message::text(text))).await.is_ok()
     }
 
     /// The next frame, or the code of the close.
@@ -92,7 +106,11 @@ pub(crate) async fn within<F: Future>(future: F) -> F::Output {
 
 /// The value of a series, by its name and labels as they are written.
 pub(crate) async fn metric(app: &App, series: &str) -> f64 {
-    let mut tcp = TcpStream::connect(app.admin_addr.unwrap()).await.unwrap();
+    metric_at(app.admin_addr.unwrap(), series).await
+}
+
+pub(crate) async fn metric_at(admin: SocketAddr, series: &str) -> f64 {
+    let mut tcp = TcpStream::connect(admin).await.unwrap();
     tcp.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut text = String::new();
     within(tcp.read_to_string(&mut text)).await.unwrap();

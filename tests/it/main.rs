@@ -5,9 +5,14 @@
 mod admin;
 mod broker_contract;
 mod client;
+mod drain;
 mod gateway;
 mod http;
+mod log;
+#[path = "../process/mod.rs"]
+mod process;
 #[cfg(feature = "test-rabbitmq")]
 mod rabbitmq;
+mod reload;
 mod sim;
 mod websocket;

@@ -24,6 +24,7 @@ use super::connection::{Role, close, connect};
 use super::context::{Account, Context};
 use super::generation::Generation;
 use super::metrics::{Counted, Metrics};
+use super::relay::Relay;
 use super::settings::Settings;
 use crate::broker::LinkRequest;
 use crate::lifecycle::Lifecycle;
@@ -59,7 +60,7 @@ enum State {
     /// Until RabbitMQ has answered.
     Asking,
     Connected {
-        generation: Arc<Generation>,
+        relay: Arc<Relay>,
         checked: Instant,
     },
     Failed(Fault),
@@ -83,7 +84,7 @@ impl Accounts {
         match answer {
             State::Asking => unreachable!("it was waited for another one"),
             // Holding the receiver, so that the account is not given up just now.
-            State::Connected { generation, .. } => Link::open(generation, request),
+            State::Connected { relay, .. } => Link::open(relay, request),
             State::Failed(fault) => Err(fault),
         }
     }
@@ -158,7 +159,7 @@ struct Place {
 
 /// What an account that is connected consists of.
 struct Connected {
-    context: Arc<Context>,
+    relay: Arc<Relay>,
     generation: Arc<Generation>,
     _room: OwnedSemaphorePermit,
     _counted: Counted,
@@ -173,6 +174,7 @@ impl Place {
             Err(fault) => return self.fail(fault),
         };
         debug!(account = ?self.account, "connected to RabbitMQ for clients");
+        connected.relay.epochs.set(Some(connected.generation.clone()));
         self.admit(&connected);
         self.accounts.changed.notify_one();
         self.serve(&connected).await;
@@ -181,6 +183,8 @@ impl Place {
         if generation.tasks.ended().is_cancelled() && !stopping.is_cancelled() {
             self.accounts.metrics.losses.inc();
         }
+        connected.relay.epochs.set(None);
+        connected.relay.end(Fault::Unavailable);
         generation.end().await;
         drop(connected);
         self.accounts.changed.notify_one();
@@ -207,7 +211,12 @@ impl Place {
                     generation.end().await;
                     return Err(no_room(settings.accounts_max));
                 };
-                Ok(Connected { context, generation, _room: room, _counted: Counted::new(&metrics.accounts) })
+                Ok(Connected {
+                    relay: Relay::start(&context),
+                    generation,
+                    _room: room,
+                    _counted: Counted::new(&metrics.accounts),
+                })
             }
             Err(error) => {
                 metrics.connect_failures.inc();
@@ -233,7 +242,7 @@ impl Place {
                         None => return,
                     }
                 }
-                () = sleep_until(self.next_look(&connected.generation)) => if self.is_idle(&connected.generation) {
+                () = sleep_until(self.next_look(&connected.relay)) => if self.is_idle(&connected.relay) {
                     return;
                 }
             }
@@ -243,9 +252,9 @@ impl Place {
     /// Whether RabbitMQ would still let the account in.
     async fn check(&self, connected: &Connected) -> Result<(), Fault> {
         let _attempt = self.accounts.attempts.acquire().await.expect("it is never closed");
-        match connect(&connected.context, Role::Private).await {
+        match connect(&connected.relay.context, Role::Private).await {
             Ok(connection) => close(&connection).await,
-            Err(error) => match error.fault(&connected.context) {
+            Err(error) => match error.fault(&connected.relay.context) {
                 // RabbitMQ looks at login and passcode first.
                 Fault::ConnectionLimit(_) => {}
                 fault => return Err(fault),
@@ -255,8 +264,8 @@ impl Place {
     }
 
     fn admit(&self, connected: &Connected) {
-        let generation = connected.generation.clone();
-        self.known.state.send_replace(State::Connected { generation, checked: Instant::now() });
+        let relay = connected.relay.clone();
+        self.known.state.send_replace(State::Connected { relay, checked: Instant::now() });
     }
 
     /// Who waits is told; who comes from now on makes another attempt.
@@ -275,16 +284,16 @@ impl Place {
         }
     }
 
-    fn next_look(&self, generation: &Generation) -> Instant {
+    fn next_look(&self, relay: &Relay) -> Instant {
         let (now, idle_time) = (Instant::now(), self.accounts.settings.account_idle_time);
-        let idle_at = generation.unused_since().map(|it| it + idle_time).filter(|it| *it > now);
+        let idle_at = relay.unused_since().map(|it| it + idle_time).filter(|it| *it > now);
         idle_at.unwrap_or(now + idle_time)
     }
 
     /// If so, nobody finds it any more.
-    fn is_idle(&self, generation: &Generation) -> bool {
+    fn is_idle(&self, relay: &Relay) -> bool {
         let idle_time = self.accounts.settings.account_idle_time;
-        self.leave_if(|| generation.unused_since().is_some_and(|it| it.elapsed() >= idle_time))
+        self.leave_if(|| relay.unused_since().is_some_and(|it| it.elapsed() >= idle_time))
     }
 
     /// If nobody asks for the account just now. Looked at first: whoever asked before has a link by then, or has gone.

@@ -1,8 +1,8 @@
 //! Declares, binds and deletes queues of sessions, on channels where nothing else happens: a refusal costs its channel.
 //! Declares are tried at a [`Desk`] first, where that costs nobody else anything: any client can have them refused.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use lapin::Channel;
 use lapin::options::{QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
@@ -41,27 +41,33 @@ const PASSIVE: QueueDeclareOptions =
 pub(super) struct Queue {
     pub(super) name: ShortString,
     pub(super) declare: Declare,
+    /// The generation in which it was declared, or one of the two below.
+    declared: AtomicU64,
     /// Of an exclusive one that lasts as long as the session.
-    pub(super) claim: Option<Claim>,
-    state: AtomicU8,
+    claim: Mutex<Option<Claim>>,
 }
 
-const NEW: u8 = 0;
-const DECLARED: u8 = 1;
-const REFUSED: u8 = 2;
+const NOT_YET: u64 = 0;
+const REFUSED: u64 = u64::MAX;
 
 impl Queue {
-    pub(super) const fn new(name: ShortString, declare: Declare, claim: Option<Claim>) -> Self {
-        Self { name, declare, claim, state: AtomicU8::new(NEW) }
+    pub(super) const fn new(name: ShortString, declare: Declare) -> Self {
+        Self { name, declare, declared: AtomicU64::new(NOT_YET), claim: Mutex::new(None) }
     }
 
-    pub(super) fn is_declared(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == DECLARED
+    pub(super) fn is_declared(&self, generation: u64) -> bool {
+        self.declared.load(Ordering::Relaxed) == generation
     }
 
     /// The last attempt to declare it failed: another frame may say how it should be.
     pub(super) fn is_refused(&self) -> bool {
-        self.state.load(Ordering::Relaxed) == REFUSED
+        self.declared.load(Ordering::Relaxed) == REFUSED
+    }
+
+    /// It is the session's from now on, whether it is consumed or not.
+    pub(super) fn keep(&self, claim: Option<Claim>) {
+        let before = std::mem::replace(&mut *self.claim.lock().expect("no panic while held"), claim);
+        drop(before);
     }
 }
 
@@ -69,6 +75,7 @@ impl Queue {
 #[derive(Clone, Debug)]
 pub(super) struct Declarer {
     context: Arc<Context>,
+    generation: u64,
     channels: Arc<[mpsc::Sender<Work>]>,
 }
 
@@ -95,7 +102,13 @@ pub(super) enum Condition {
 }
 
 impl Declarer {
-    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, line: &Line, checks: &SharedLine) -> Self {
+    pub(super) fn start(
+        context: &Arc<Context>,
+        tasks: &Tasks,
+        line: &Line,
+        checks: &SharedLine,
+        generation: u64,
+    ) -> Self {
         let start = |_| {
             let (sender, receiver) = mpsc::channel(WAITING_MAX);
             let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
@@ -103,24 +116,13 @@ impl Declarer {
             tasks.spawn(run(receiver, desk, bench, tasks.ended().clone()));
             sender
         };
-        Self { context: context.clone(), channels: (0..CHANNELS).map(start).collect() }
+        Self { context: context.clone(), generation, channels: (0..CHANNELS).map(start).collect() }
     }
 
-    /// Unless the session has declared it already.
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), Fault> {
-        if !queue.is_declared() {
-            self.declare_again(queue).await?;
-            queue.claim.iter().for_each(Claim::made);
-        }
-        Ok(())
-    }
-
-    /// The same, whatever the session did before: somebody may have deleted the queue since. A publish would vanish
-    /// then, and is not held to more (D10); a consumer would cost the session its channel, and all others on it.
-    pub(super) async fn declare_again(&self, queue: &Queue) -> Result<(), Fault> {
         let task = Task::Declare { name: queue.name.clone(), declare: queue.declare.clone() };
         let answer = self.ask(channel_of(&queue.name), task).await;
-        queue.state.store(if answer.is_ok() { DECLARED } else { REFUSED }, Ordering::Relaxed);
+        queue.declared.store(if answer.is_ok() { self.generation } else { REFUSED }, Ordering::Relaxed);
         answer.map(drop)
     }
 

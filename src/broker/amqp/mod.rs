@@ -22,19 +22,23 @@ mod connection;
 mod context;
 mod declarer;
 mod desk;
+mod epochs;
 mod faults;
 mod feeds;
+mod gate;
 mod generation;
 mod ids;
 mod incoming;
 mod line;
 mod link;
 mod metrics;
+mod per_generation;
 mod private;
 mod probe;
 mod properties;
 mod publishing;
 mod queue;
+mod relay;
 mod settings;
 mod shared_line;
 mod supervisor;
@@ -50,7 +54,7 @@ use crate::lifecycle::{Latch, Lifecycle};
 use crate::session::Fault;
 use accounts::Accounts;
 use context::{Account, Context};
-use supervisor::Current;
+use relay::Relay;
 
 pub use link::Link;
 pub use metrics::Metrics;
@@ -71,7 +75,7 @@ pub struct Broker(Identified);
 #[derive(Clone, Debug)]
 enum Identified {
     Clients(Arc<Accounts>),
-    Gateway(Arc<Current>),
+    Gateway(Arc<Relay>),
 }
 
 impl Broker {
@@ -82,14 +86,14 @@ impl Broker {
         Self(match settings.identity {
             Identity::Client => {
                 let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone()));
-                lifecycle.spawn_background(probe::run(accounts.clone(), latch));
+                lifecycle.spawn_background(lifecycle.vital(probe::run(accounts.clone(), latch)));
                 Identified::Clients(accounts)
             }
             Identity::Gateway => {
-                let current = Arc::new(Current::default());
                 let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
-                lifecycle.spawn_background(supervisor::run(context, current.clone(), latch));
-                Identified::Gateway(current)
+                let relay = Relay::start(&context);
+                lifecycle.spawn_background(lifecycle.vital(supervisor::run(relay.clone(), latch)));
+                Identified::Gateway(relay)
             }
         })
     }
@@ -97,7 +101,7 @@ impl Broker {
     pub async fn open(&self, request: LinkRequest) -> Result<Link, Fault> {
         match &self.0 {
             Identified::Clients(accounts) => accounts.open(request).await,
-            Identified::Gateway(current) => Link::open(current.generation().ok_or(Fault::Unavailable)?, request),
+            Identified::Gateway(relay) => Link::open(relay.clone(), request),
         }
     }
 }

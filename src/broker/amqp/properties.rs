@@ -259,7 +259,16 @@ mod tests {
         table.insert("long".into(), AMQPValue::LongLongInt(1 << 40));
         table.insert("bool".into(), AMQPValue::Boolean(true));
         table.insert("x-death".into(), AMQPValue::FieldArray(Vec::new().into()));
-        for name in ["ack", "content-length", "destination", "message-id", "stompgate-error", "user-name", " ack\t"] {
+        for name in [
+            "ack",
+            "content-length",
+            "destination",
+            "message-id",
+            "stompgate-error",
+            "user-name",
+            "x-dropped",
+            " ack\t",
+        ] {
             table.insert(name.into(), AMQPValue::LongString("spoofed".into()));
         }
         let headers = from_amqp(&BasicProperties::default().with_headers(table));

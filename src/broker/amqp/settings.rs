@@ -5,12 +5,17 @@ use std::time::Duration;
 
 use super::tls::Tls;
 use super::url::Url;
+use crate::broker::Outage;
 
 /// The same for the whole gateway.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where RabbitMQ is: tried one after the other, from one that is picked by chance. Never empty, and all of one vhost.
     pub urls: Vec<Url>,
+    /// What becomes of sessions while RabbitMQ is away.
+    pub outage: Outage,
+    /// How long a SEND is held then.
+    pub hold_time: Duration,
     /// Whose account a session uses.
     pub identity: Identity,
     /// How long an account of clients stays connected without a session.
@@ -60,6 +65,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             urls: vec![Url::default()],
+            outage: Outage::Reject,
+            hold_time: Duration::from_secs(60),
             identity: Identity::Gateway,
             account_idle_time: Duration::from_secs(60),
             account_check_interval: Duration::from_secs(300),

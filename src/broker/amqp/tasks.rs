@@ -23,8 +23,11 @@ impl Tasks {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let ended = self.ended.clone();
         self.lifecycle.spawn_background(async move {
+            // After a panic, what the task owed to others would never come.
+            let guard = ended.clone().drop_guard();
             // `None` when it was dropped, which says nothing more.
             ended.run_until_cancelled(task).await;
+            guard.disarm();
         });
     }
 

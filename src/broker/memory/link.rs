@@ -1,13 +1,14 @@
 //! One session's end of the embedded broker.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::outage::Outage;
 use super::queue::{Consumer, ConsumerId};
 use super::queues::{Handle, Name};
 use super::{Shared, random_name};
 use crate::broker::Pending;
-use crate::delivery::{Outbox, Subscriber};
+use crate::delivery::{Item, Outbox, Subscriber};
 use crate::destination::{Destination, Pattern};
 use crate::ident::SubscriptionKey;
 use crate::message::{AckToken, Message};
@@ -16,11 +17,20 @@ use crate::session::{AckMode, Fault, Publish, Subscribe, Unsubscribe, Verdict};
 /// Dropping it ends its subscriptions and requeues what is unsettled.
 #[derive(Debug)]
 pub struct Link {
+    number: u64,
+    shared: Arc<Shared>,
+    state: Arc<Mutex<LinkState>>,
+}
+
+/// What operations that wait for the broker need, too.
+#[derive(Debug)]
+pub(super) struct LinkState {
     shared: Arc<Shared>,
     outbox: Arc<Outbox>,
     subscriptions: HashMap<SubscriptionKey, Subscription>,
     /// Where to settle what was delivered, also to subscriptions that have ended.
-    queues: HashMap<ConsumerId, Handle>,
+    queues: BTreeMap<ConsumerId, Handle>,
+    is_lost: bool,
 }
 
 #[derive(Debug)]
@@ -35,19 +45,85 @@ const NOT_EMBEDDED: Fault = Fault::Unsupported("/exchange and /amq/queue need Ra
 const REPLIES_PREFETCH: u16 = 64;
 
 impl Link {
-    pub(super) fn new(shared: Arc<Shared>, outbox: Arc<Outbox>) -> Self {
-        Self { shared, outbox, subscriptions: HashMap::new(), queues: HashMap::new() }
+    pub(super) fn new(shared: Arc<Shared>, outbox: Arc<Outbox>) -> Result<Self, Fault> {
+        let (subscriptions, queues) = (HashMap::new(), BTreeMap::new());
+        let state = LinkState { shared: Arc::clone(&shared), outbox, subscriptions, queues, is_lost: false };
+        let state = Arc::new(Mutex::new(state));
+        let number = shared.presence.join(&state)?;
+        Ok(Self { number, shared, state })
     }
 
     pub fn publish(&mut self, publish: Publish) -> Pending {
-        Pending::ready(self.try_publish(publish))
+        self.run(|it| it.publish(publish))
     }
 
     pub fn subscribe(&mut self, subscribe: Subscribe) -> Pending {
-        Pending::ready(self.try_subscribe(subscribe))
+        self.run(|it| it.subscribe(subscribe))
     }
 
     pub fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Pending {
+        self.run(move |it| {
+            it.unsubscribe(&unsubscribe);
+            Ok(())
+        })
+    }
+
+    pub fn settle(&mut self, tokens: &[AckToken], verdict: Verdict) {
+        // While the broker is away it has forgotten what it delivered.
+        if !self.shared.presence.is_away() {
+            lock(&self.state).settle(tokens, verdict);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn remembered(&self) -> usize {
+        let state = lock(&self.state);
+        state.subscriptions.len() + state.queues.len()
+    }
+
+    fn run(&self, operation: impl FnOnce(&mut LinkState) -> Result<(), Fault> + Send + 'static) -> Pending {
+        let state = Arc::clone(&self.state);
+        self.shared.presence.run(move || operation(&mut lock(&state)))
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // After what it asked for before, if that waits.
+        drop(self.run(|it| {
+            it.leave();
+            Ok(())
+        }));
+        self.shared.presence.leave(self.number);
+    }
+}
+
+impl LinkState {
+    /// The broker is away: what is unsettled will be delivered again.
+    pub(super) fn suspend(&mut self, outage: Outage) {
+        let queues = &self.shared.queues;
+        self.queues.retain(|id, queue| queues.run(queue, |it, _| !it.lose(*id)).unwrap_or(true));
+        if outage == Outage::Reject {
+            self.is_lost = true;
+            self.outbox.push_event(Item::LinkLost);
+        }
+    }
+
+    pub(super) fn resume(&self) {
+        for queue in self.queues.values() {
+            self.shared.queues.run(queue, |it, now| it.dispatch(now));
+        }
+    }
+
+    fn publish(&mut self, publish: Publish) -> Result<(), Fault> {
+        if self.is_lost { Err(Fault::Unavailable) } else { self.try_publish(publish) }
+    }
+
+    fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), Fault> {
+        if self.is_lost { Err(Fault::Unavailable) } else { self.try_subscribe(subscribe) }
+    }
+
+    fn unsubscribe(&mut self, unsubscribe: &Unsubscribe) {
         match self.subscriptions.remove(&unsubscribe.key) {
             Some(Subscription::Topic(pattern)) => {
                 self.shared.topics.remove(&pattern, &self.subscriber(unsubscribe.key));
@@ -55,10 +131,9 @@ impl Link {
             Some(Subscription::Consumer(id)) => self.cancel(id, unsubscribe.is_final),
             None => (),
         }
-        Pending::ready(Ok(()))
     }
 
-    pub fn settle(&mut self, tokens: &[AckToken], verdict: Verdict) {
+    fn settle(&mut self, tokens: &[AckToken], verdict: Verdict) {
         let queue_of = |token: &AckToken| self.queues.get(&ConsumerId(token.scope));
         let mut done = Vec::new();
         // Together, so that nothing is delivered again before all of them are back in their places.
@@ -69,11 +144,6 @@ impl Link {
             }
         }
         done.iter().for_each(|id| drop(self.queues.remove(id)));
-    }
-
-    #[cfg(test)]
-    pub(super) fn remembered(&self) -> usize {
-        self.subscriptions.len() + self.queues.len()
     }
 
     fn try_publish(&mut self, publish: Publish) -> Result<(), Fault> {
@@ -139,13 +209,16 @@ impl Link {
             self.consume(key, &Name::Reply(format!("amq.gen-{}", random_name(22)).into()), REPLIES_PREFETCH)?;
         }
         match self.subscriptions.get(&key) {
-            Some(Subscription::Consumer(id)) => Ok(self.queues[id].name().to_string()),
+            Some(Subscription::Consumer(id)) => {
+                self.queues.get(id).map(|it| it.name().to_string()).ok_or(Fault::Unavailable)
+            }
             Some(Subscription::Topic(_)) | None => Err(Fault::Unsupported("this subscription takes no replies")),
         }
     }
 
     fn cancel(&mut self, id: ConsumerId, is_final: bool) {
-        let queue = &self.queues[&id];
+        // Nothing is left of a consumer whose session is given up, once it has settled everything.
+        let Some(queue) = self.queues.get(&id) else { return };
         let is_deleted = match queue.name() {
             Name::Durable { .. } => is_final,
             Name::Private { .. } | Name::Reply(_) => true,
@@ -166,16 +239,14 @@ impl Link {
     fn subscriber(&self, key: SubscriptionKey) -> Subscriber {
         Subscriber { outbox: Arc::clone(&self.outbox), key }
     }
-}
 
-impl Drop for Link {
-    fn drop(&mut self) {
+    fn leave(&mut self) {
         for (key, subscription) in std::mem::take(&mut self.subscriptions) {
             if let Subscription::Topic(pattern) = subscription {
                 self.shared.topics.remove(&pattern, &self.subscriber(key));
             }
         }
-        let mut consumers: Vec<_> = self.queues.drain().collect();
+        let mut consumers: Vec<_> = std::mem::take(&mut self.queues).into_iter().collect();
         consumers.sort_unstable_by_key(|(_, queue)| queue.address());
         // All consumers of a queue leave together, so that none of them gets what another had.
         for group in consumers.chunk_by(|(_, a), (_, b)| a == b) {
@@ -189,4 +260,9 @@ impl Drop for Link {
             }
         }
     }
+}
+
+/// A session that has panicked still gives back what it held.
+pub(super) fn lock(state: &Mutex<LinkState>) -> MutexGuard<'_, LinkState> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,6 +6,7 @@
 mod account;
 mod link;
 mod metrics;
+mod outage;
 mod queue;
 mod queues;
 mod settings;
@@ -17,11 +18,14 @@ use rand::distr::{Alphanumeric, SampleString};
 
 use super::LinkRequest;
 use crate::delivery::Table;
+use crate::session::Fault;
 use account::Account;
+use outage::Presence;
 use queues::Queues;
 
 pub use link::Link;
 pub use metrics::Metrics;
+pub use outage::Outage;
 pub use settings::Settings;
 
 /// A handle of the broker.
@@ -33,6 +37,7 @@ pub struct Broker(Arc<Shared>);
 struct Shared {
     topics: Table,
     queues: Queues,
+    presence: Presence,
     metrics: Metrics,
     /// Keeps the message ids of one process from those of the next.
     process: String,
@@ -45,14 +50,24 @@ impl Broker {
         Self(Arc::new(Shared {
             topics: Table::default(),
             queues: Queues::new(account),
+            presence: Presence::default(),
             metrics,
             process: random_name(8),
             last_number: AtomicU64::new(0),
         }))
     }
 
-    pub fn open(&self, request: LinkRequest) -> Link {
+    pub fn open(&self, request: LinkRequest) -> Result<Link, Fault> {
         Link::new(Arc::clone(&self.0), request.outbox)
+    }
+
+    /// The broker goes away, as RabbitMQ does: what consumers have not settled is delivered again when it is back.
+    pub fn suspend(&self, outage: Outage) {
+        self.0.presence.suspend(outage);
+    }
+
+    pub fn resume(&self) {
+        self.0.presence.resume();
     }
 }
 

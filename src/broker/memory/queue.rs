@@ -181,6 +181,15 @@ impl Queue {
         done
     }
 
+    /// What that consumer was given is not known any more: it waits again. Says whether nothing is left of the consumer.
+    pub(super) fn lose(&mut self, id: ConsumerId) -> bool {
+        let Some(consumer) = self.consumers.get_mut(&id) else { return true };
+        let unsettled = mem::take(&mut consumer.unsettled).into_values().collect();
+        self.requeue(unsettled);
+        self.offer_turn(id);
+        self.remove_if_done(id)
+    }
+
     /// Forgets all messages and tells the consumers, other than the one who asked for it.
     pub(super) fn delete(&mut self, by: ConsumerId) {
         self.is_over = true;
@@ -242,7 +251,7 @@ impl Queue {
     }
 
     /// Delivers while something waits and somebody has credit.
-    fn dispatch(&mut self, now: Instant) {
+    pub(super) fn dispatch(&mut self, now: Instant) {
         while let Some(entry) = self.waiting.pop_front() {
             if entry.is_expired(now) {
                 self.drop_expired(&entry);

@@ -1,5 +1,6 @@
 //! Bounds, expiry and what is left behind; the rest is held by the broker contract.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use futures::FutureExt;
 use tokio::time::advance;
 
 use super::*;
-use crate::delivery::{self, Item, Outbox};
+use crate::delivery::{self, Budget, Item, Outbox, Outboxes};
 use crate::destination::Destination;
 use crate::ident::{SessionId, SubscriptionId, SubscriptionKey};
 use crate::message::AckToken;
@@ -29,10 +30,11 @@ fn broker(settings: Settings) -> Broker {
 
 fn open(broker: &Broker) -> Session {
     let metrics = delivery::Metrics::new(&Registry::default());
-    let outbox = Arc::new(Outbox::new(Arc::default(), metrics));
+    let budget = Budget::new(usize::MAX, metrics.clone());
+    let outbox = Arc::new(Outboxes::new(delivery::Settings::default(), budget, metrics).open());
     let session = SessionId::from_random([0; 16]);
     let request = LinkRequest { session, credentials: Credentials::default(), outbox: Arc::clone(&outbox) };
-    Session { link: broker.open(request), outbox }
+    Session { link: broker.open(request).unwrap(), outbox }
 }
 
 fn queue(name: &str) -> Destination {
@@ -276,4 +278,105 @@ fn message_ids_begin_with_the_process_and_count() {
     let process = &broker.0.process;
     assert_eq!(process.len(), 8);
     assert_eq!(ids, [format!("{process}-1"), format!("{process}-2")]);
+}
+
+/// An outbox that has overflowed ends its consumers, and the session hears of that only after the frames it has read.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_given_up_may_still_settle_unsubscribe_and_ask_for_replies() {
+    let broker = broker(Settings::default());
+    let mut session = open(&broker);
+    session.subscribe(1, queue("q"), AckMode::Client, false).unwrap();
+    session.subscribe(2, topic("t"), AckMode::Auto, false).unwrap();
+    let reply_to = |key: u32| Publish {
+        destination: queue("requests"),
+        headers: Headers::new(),
+        body: Bytes::new(),
+        reply_to: Some(SubscriptionKey(key)),
+    };
+    assert_eq!(session.link.publish(reply_to(3)).now_or_never(), Some(Ok(())));
+    session.send(&queue("q"), "1", &[]).unwrap();
+    let (_, tokens) = session.drain();
+    let large = "x".repeat(300 * 1024);
+    session.send(&topic("t"), &large, &[]).unwrap();
+    session.send(&topic("t"), &large, &[]).unwrap();
+
+    session.send(&queue("q"), "2", &[]).unwrap();
+    session.link.settle(&tokens, Verdict::Accepted);
+    session.unsubscribe(1, false);
+    assert!(session.link.publish(reply_to(3)).now_or_never().is_some());
+    drop(session.link);
+    assert_eq!(held(&broker).0, 3, "the message in q and two requests");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_of_a_broker_that_is_away_takes_effect_in_order_when_it_is_back() {
+    let broker = broker(Settings::default());
+    let (mut sender, mut consumer) = (open(&broker), open(&broker));
+    consumer.subscribe(1, queue("q"), AckMode::Client, false).unwrap();
+    for body in ["1", "2", "3"] {
+        sender.send(&queue("q"), body, &[]).unwrap();
+    }
+    let (bodies, stale) = consumer.drain();
+    assert_eq!(bodies, ["1", "2"]);
+
+    broker.suspend(Outage::Hold);
+    let headers = Headers::new;
+    let publish = |destination: Destination, body: &'static str| {
+        let body = Bytes::from_static(body.as_bytes());
+        Publish { destination, headers: headers(), body, reply_to: None }
+    };
+    let (key, id, ack) = (SubscriptionKey(2), SubscriptionId::new("t"), AckMode::Auto);
+    let subscribe =
+        Subscribe { key, id, destination: topic("t"), ack, prefetch: 1, is_durable: false, headers: headers() };
+    let mut pending = vec![sender.link.publish(publish(topic("t"), "before"))];
+    pending.push(consumer.link.subscribe(subscribe));
+    pending.push(sender.link.publish(publish(topic("t"), "after")));
+    pending.push(sender.link.publish(publish(queue("q"), "4")));
+    let mut late = open(&broker);
+    pending.push(late.link.publish(publish(queue("q"), "5")));
+    drop(late);
+    consumer.link.settle(&stale, Verdict::Accepted);
+    assert!(pending.iter_mut().all(|it| it.now_or_never().is_none()));
+    assert!(consumer.outbox.pop().is_none());
+
+    broker.resume();
+    assert!(pending.into_iter().all(|it| it.now_or_never() == Some(Ok(()))));
+    let items: Vec<_> = std::iter::from_fn(|| consumer.outbox.pop()).collect();
+    let seen = items.iter().map(|it| match it {
+        Item::Delivery(it) => (std::str::from_utf8(it.message.body()).unwrap(), it.redelivered),
+        other => panic!("{other:?} is no delivery"),
+    });
+    assert_eq!(seen.collect::<BTreeSet<_>>(), BTreeSet::from([("1", true), ("2", true), ("after", false)]));
+    consumer.link.settle(&stale, Verdict::Accepted);
+    assert!(consumer.outbox.pop().is_none(), "tokens of before are stale");
+    let tokens: Vec<_> =
+        items.iter().filter_map(|it| if let Item::Delivery(it) = it { it.token } else { None }).collect();
+    consumer.link.settle(&tokens, Verdict::Accepted);
+    assert_eq!(consumer.drain().0, ["3", "4"]);
+    drop(consumer);
+    assert_eq!(held(&broker).0, 3, "what was not settled and what came last");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_goes_away_without_holding_takes_the_links_along() {
+    let broker = broker(Settings::default());
+    let mut session = open(&broker);
+    session.subscribe(1, queue("q"), AckMode::Client, false).unwrap();
+    session.send(&queue("q"), "1", &[]).unwrap();
+    session.drain();
+
+    broker.suspend(Outage::Reject);
+    assert!(matches!(session.outbox.pop(), Some(Item::LinkLost)));
+    assert_eq!(session.send(&queue("q"), "2", &[]), Err(Fault::Unavailable));
+    let metrics = delivery::Metrics::new(&Registry::default());
+    let outbox = Arc::new(Outbox::new(Arc::default(), metrics));
+    let request = LinkRequest { session: SessionId::from_random([1; 16]), credentials: Credentials::default(), outbox };
+    assert_eq!(broker.open(request).map(drop), Err(Fault::Unavailable));
+
+    broker.resume();
+    assert_eq!(session.send(&queue("q"), "2", &[]), Err(Fault::Unavailable), "a link that is lost stays lost");
+    drop(session);
+    let mut next = open(&broker);
+    next.subscribe(1, queue("q"), AckMode::Client, false).unwrap();
+    assert_eq!(next.drain().0, ["1"]);
 }

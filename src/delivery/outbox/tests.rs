@@ -25,11 +25,13 @@ fn delivery(topic: &str, size: usize, token: Option<AckToken>) -> Delivery {
 fn outbox(bytes_max: usize, messages_max: usize, drop_oldest: &[&str]) -> Outbox {
     let drop_oldest = drop_oldest.iter().map(|it| Pattern::new(it)).collect();
     let settings = Settings { bytes_max, messages_max, drop_oldest };
-    Outbox::new(Arc::new(settings), Metrics::new(&Registry::default()))
+    let metrics = Metrics::new(&Registry::default());
+    Outboxes::new(settings, Budget::new(usize::MAX, metrics.clone()), metrics).open()
 }
 
 fn size(item: &Item) -> usize {
     match item {
+        Item::AfterLoss(it) => it.delivery.message.size(),
         Item::Delivery(delivery) => delivery.message.size(),
         Item::LinkLost | Item::Overflowed | Item::SubscriptionEnded(_) => 0,
     }
@@ -60,14 +62,14 @@ fn what_is_pushed_is_popped_in_order() {
         assert_eq!(outbox.push(delivery("a", size, NO_TOKEN)), Pushed::Queued);
     }
     outbox.push_event(Item::LinkLost);
-    assert_eq!(outbox.metrics.bytes().get(), 90);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 90);
     assert_eq!(outbox.pop().map(|it| size(&it)), Some(20));
-    assert_eq!(outbox.metrics.bytes().get(), 70);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 70);
     assert_eq!(outbox.pop().map(|it| size(&it)), Some(30));
     assert_eq!(outbox.pop().map(|it| size(&it)), Some(40));
     assert!(matches!(outbox.pop(), Some(Item::LinkLost)));
     assert!(outbox.pop().is_none());
-    assert_eq!(outbox.metrics.bytes().get(), 0);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 0);
 }
 
 #[test]
@@ -78,7 +80,7 @@ fn one_byte_over_the_bound_gives_the_session_up() {
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
     outbox.push_event(Item::LinkLost);
-    assert_eq!((outbox.metrics.bytes().get(), outbox.metrics.overflowed().get()), (0, 1));
+    assert_eq!((outbox.shared.metrics.bytes().get(), outbox.shared.metrics.overflowed().get()), (0, 1));
     assert!(matches!(outbox.pop(), Some(Item::Overflowed)));
     assert!(outbox.pop().is_none());
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
@@ -110,10 +112,10 @@ fn the_oldest_of_a_topic_that_may_lose_make_room() {
         assert_eq!(outbox.push(delivery(topic, size, NO_TOKEN)), Pushed::Queued);
     }
     assert_eq!(outbox.push(delivery("tick.a", 25, NO_TOKEN)), Pushed::Queued);
-    assert_eq!(outbox.metrics.dropped().get(), 1);
-    assert_eq!(outbox.metrics.bytes().get(), 22 + 23 + 24 + 25);
+    assert_eq!(outbox.shared.metrics.dropped().get(), 1);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 22 + 23 + 24 + 25);
     assert_eq!(drain(&outbox), [22, 23, 24, 25]);
-    assert_eq!(outbox.metrics.bytes().get(), 0);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 0);
 }
 
 #[test]
@@ -131,9 +133,51 @@ fn what_is_to_be_settled_has_bounds_of_its_own_of_a_whole_prefetch() {
     let outbox = outbox(100, 10, &[]);
     (0..PREFETCH_PART).for_each(|_| assert_eq!(outbox.push(delivery("a", 100, TOKEN)), Pushed::Queued));
     assert_eq!(outbox.push(delivery("a", 100, NO_TOKEN)), Pushed::Queued);
-    assert_eq!(outbox.metrics.bytes().get(), 6_500);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 6_500);
     assert_eq!(outbox.push(delivery("a", 10, TOKEN)), Pushed::Refused);
-    assert_eq!((outbox.metrics.bytes().get(), outbox.metrics.overflowed().get()), (0, 1));
+    assert_eq!((outbox.shared.metrics.bytes().get(), outbox.shared.metrics.overflowed().get()), (0, 1));
+}
+
+/// Subscription and loss of all that waits.
+fn losses(outbox: &Outbox) -> Vec<(u32, u64)> {
+    let items = iter::from_fn(|| outbox.pop());
+    let told = items.map(|it| match it {
+        Item::AfterLoss(it) => (it.delivery.subscription.0, it.dropped),
+        Item::Delivery(it) => (it.subscription.0, 0),
+        other => panic!("{other:?}"),
+    });
+    told.collect()
+}
+
+fn push_for(outbox: &Outbox, subscription: u32, size: usize) {
+    let subscription = SubscriptionKey(subscription);
+    assert_eq!(outbox.push(Delivery { subscription, ..delivery("tick", size, NO_TOKEN) }), Pushed::Queued);
+}
+
+#[test]
+fn s28_the_next_of_each_subscription_tells_how_many_were_lost() {
+    let outbox = outbox(10_000, 4, &["tick"]);
+    [1, 1, 2, 1, 1, 2].iter().for_each(|it| push_for(&outbox, *it, 20));
+    assert_eq!(losses(&outbox), [(2, 0), (1, 2), (1, 0), (2, 0)]);
+    // Also when nothing of it was left, and then only once.
+    let outbox = self::outbox(100, 10, &["tick"]);
+    [1, 1, 2].iter().for_each(|it| push_for(&outbox, *it, 30));
+    push_for(&outbox, 3, 900);
+    assert_eq!(losses(&outbox), [(3, 0)]);
+    [2, 1, 1].iter().for_each(|it| push_for(&outbox, *it, 30));
+    assert_eq!(losses(&outbox), [(2, 1), (1, 2), (1, 0)]);
+    assert!(outbox.lock().dropped.is_none());
+}
+
+#[test]
+fn the_losses_of_a_subscription_that_is_over_are_forgotten() {
+    let outbox = outbox(100, 10, &["tick"]);
+    [1, 2].iter().for_each(|it| push_for(&outbox, *it, 50));
+    push_for(&outbox, 3, 900);
+    outbox.forget(SubscriptionKey(1));
+    outbox.push_event(Item::SubscriptionEnded(SubscriptionKey(2)));
+    assert_eq!(drain(&outbox), [900, 0]);
+    assert!(outbox.lock().dropped.is_none());
 }
 
 #[test]
@@ -142,7 +186,7 @@ fn a_queue_full_of_what_must_not_be_lost_gives_the_session_up() {
     outbox.push(delivery("chat", 20, NO_TOKEN));
     outbox.push(delivery("chat", 21, NO_TOKEN));
     assert_eq!(outbox.push(delivery("tick", 22, NO_TOKEN)), Pushed::Refused);
-    assert_eq!((outbox.metrics.dropped().get(), outbox.metrics.overflowed().get()), (0, 1));
+    assert_eq!((outbox.shared.metrics.dropped().get(), outbox.shared.metrics.overflowed().get()), (0, 1));
 }
 
 #[test]
@@ -150,9 +194,9 @@ fn dropping_makes_room_for_several_pushes_at_once() {
     let outbox = outbox(1_000_000, 800, &["tick"]);
     (0..800).for_each(|_| assert_eq!(outbox.push(delivery("tick", 20, NO_TOKEN)), Pushed::Queued));
     assert_eq!(outbox.push(delivery("tick", 20, NO_TOKEN)), Pushed::Queued);
-    assert_eq!(outbox.metrics.dropped().get(), 101);
+    assert_eq!(outbox.shared.metrics.dropped().get(), 101);
     (0..100).for_each(|_| assert_eq!(outbox.push(delivery("tick", 20, NO_TOKEN)), Pushed::Queued));
-    assert_eq!((outbox.metrics.dropped().get(), drain(&outbox).len()), (101, 800));
+    assert_eq!((outbox.shared.metrics.dropped().get(), drain(&outbox).len()), (101, 800));
 }
 
 #[test]
@@ -186,7 +230,7 @@ fn a_closed_outbox_holds_nothing_and_takes_nothing() {
     let outbox = outbox(100, 10, &[]);
     outbox.push(delivery("a", 60, NO_TOKEN));
     outbox.close();
-    assert_eq!(outbox.metrics.bytes().get(), 0);
+    assert_eq!(outbox.shared.metrics.bytes().get(), 0);
     assert_eq!(outbox.push(delivery("a", 10, NO_TOKEN)), Pushed::Refused);
     outbox.push_event(Item::LinkLost);
     assert!(outbox.pop().is_none());
@@ -195,7 +239,7 @@ fn a_closed_outbox_holds_nothing_and_takes_nothing() {
 #[test]
 fn a_dropped_outbox_takes_its_bytes_along() {
     let outbox = outbox(100, 10, &[]);
-    let metrics = outbox.metrics.clone();
+    let metrics = outbox.shared.metrics.clone();
     outbox.push(delivery("a", 60, NO_TOKEN));
     drop(outbox);
     assert_eq!(metrics.bytes().get(), 0);

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::delivery::{Item, Metrics, Settings};
+use crate::delivery::{Budget, Item, Metrics, Outboxes, Settings};
 use crate::stomp::Headers;
 use crate::telemetry::Registry;
 
 fn outbox() -> Arc<Outbox> {
-    Arc::new(Outbox::new(Arc::new(Settings::default()), Metrics::new(&Registry::default())))
+    let metrics = Metrics::new(&Registry::default());
+    Arc::new(Outboxes::new(Settings::default(), Budget::new(usize::MAX, metrics.clone()), metrics).open())
 }
 
 fn message(topic: &str) -> Message {

@@ -119,3 +119,53 @@ async fn a_client_for_which_too_much_waits_is_counted_by_its_reason() {
     check_slow(delivery::Settings { messages_max: 5, ..delivery::Settings::default() }, "slow_consumer").await;
     check_slow(delivery::Settings::default(), "write_stalled").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_floods_is_slowed_down_and_served_on() {
+    async fn check(session: session::Settings, seconds: u64) {
+        let gateway = Gateway::with(session, delivery::Settings::default());
+        let mut listener = gateway.subscribe("/topic/flood").await;
+        let mut flooding = gateway.subscribe("/topic/a").await;
+        let quiet = gateway.connect().await;
+        let begun = Instant::now();
+        let body = "x".repeat(1_000);
+        (0..600).for_each(|_| flooding.send(&message("/topic/flood", &body)));
+        for i in 0..600 {
+            listener.expect_body(&body).await;
+            if i % 100 == 99 {
+                quiet.send(&message("/topic/a", "on"));
+                flooding.expect_body("on").await;
+            }
+        }
+        let took = begun.elapsed().as_secs();
+        assert!((seconds..=seconds + 1).contains(&took), "{took} s");
+        assert!(gateway.metric("stompgate_sessions_throttled_total") > 10.0);
+        assert_eq!((listener.peer.closed(), flooding.peer.closed()), (None, None));
+    }
+    check(session::Settings { messages_per_second_max: 10, ..session::Settings::default() }, 59).await;
+    check(session::Settings { bytes_per_second_max: 10_000, ..session::Settings::default() }, 60).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_memory_is_short_who_does_not_read_goes_and_who_reads_stays() {
+    let outbox = delivery::Settings { bytes_max: 1 << 30, ..delivery::Settings::default() };
+    let (session, broker) = (session::Settings::default(), memory::Settings::default());
+    let gateway = Gateway::with_memory(session, outbox, broker, 512 * 1024);
+    let mut stuck = gateway.subscribe("/topic/a").await;
+    let mut other = gateway.subscribe("/topic/a").await;
+    let publisher = gateway.connect().await;
+    stuck.peer.stall(true);
+    let body = "x".repeat(1_000);
+    let rounds = (WRITE_BUFFER_MAX + 256 * 1024) / body.len() + 1;
+    for _ in 0..rounds {
+        publisher.send(&message("/topic/a", &body));
+        other.expect_body(&body).await;
+    }
+    let before = Instant::now();
+    stuck.expect_closed(4500).await;
+    assert_eq!((before.elapsed(), gateway.closed("slow_consumer")), (Duration::ZERO, 1.0));
+    assert_eq!(gateway.metric("stompgate_memory_refused_total"), 1.0);
+    assert_eq!(gateway.metric("stompgate_memory_bytes"), 0.0);
+    publisher.send(&message("/topic/a", "on"));
+    other.expect_body("on").await;
+}

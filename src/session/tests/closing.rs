@@ -31,7 +31,11 @@ fn each_reason_has_its_error_and_code() {
     check(Input::Drain, None, "close 1012 draining");
     check(Input::Frame(frame("DISCONNECT")), None, "close 1000 disconnect");
     check(Input::Gone, None, "close 1006 gone");
-    check(Input::LinkLost, Some(("broker_lost", "Connection to broker closed.")), "close 1002 broker_lost");
+    check(
+        Input::LinkLost(Fault::Unavailable),
+        Some(("broker_lost", "Connection to broker closed.")),
+        "close 1002 broker_lost",
+    );
     check(Input::Overflowed, None, "close 4500 slow_consumer");
     check(Input::TransportViolated { rule: "no" }, None, "close 1002 transport_violated");
     check(

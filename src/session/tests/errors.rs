@@ -451,7 +451,7 @@ fn e32_an_exception_of_the_broker_ends_the_session_either_way() {
 fn e33_the_loss_of_the_broker_ends_the_session_either_way() {
     for close_on_error in [true, false] {
         let mut it = Dialogue::connected_with(settings(close_on_error));
-        it.input(Input::LinkLost);
+        it.input(Input::LinkLost(Fault::Unavailable));
         it.expect_error("broker_lost", "Connection to broker closed.");
         it.expect_end("broker_lost", true);
     }

@@ -5,6 +5,7 @@ mod closing;
 mod connect;
 mod errors;
 mod ordering;
+mod rates;
 mod receipts;
 mod send;
 mod states;
@@ -103,7 +104,8 @@ impl Dialogue {
         let message = Message::new("m1", "/topic/a", Headers::new(), body);
         let token = (token > 0).then_some(AckToken { scope: 0, tag: token });
         let subscription = SubscriptionKey(key);
-        self.input(Input::Deliver(Delivery { subscription, message, token, redelivered }));
+        let delivery = Delivery { subscription, message, token, redelivered };
+        self.input(Input::Deliver { delivery, dropped: 0 });
     }
 
     fn pass(&mut self, time: Duration) {
@@ -182,6 +184,7 @@ fn show(action: &Action, version: Version) -> String {
                 op.0, subscribe.key.0, subscribe.destination
             )
         }
+        Action::Throttle(rate) => format!("throttle {rate:?}"),
         Action::Transmit { sent: Sent::HeartBeat, bytes } => {
             assert_eq!(&bytes[..], b"\n");
             "heart-beat".to_owned()

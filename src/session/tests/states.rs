@@ -156,6 +156,7 @@ pub(super) fn all_reasons() -> Vec<CloseReason> {
         CloseReason::Malformed(DecodeError::TooManyHeaders { max: 1 }),
         CloseReason::Malformed(DecodeError::UnknownCommand(id())),
         CloseReason::MessageTooLarge { max: 1 },
+        CloseReason::Panicked,
         CloseReason::SlowConsumer,
         CloseReason::TransportViolated { rule: "x" },
         CloseReason::WriteStalled { ms: 1 },

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stompgate::broker::{Broker, Link, LinkRequest, Pending};
-use stompgate::delivery::{self, Item, Outbox};
+use stompgate::delivery::{self, Budget, Item, Outbox, Outboxes};
 use stompgate::destination::Destination;
 use stompgate::ident::{SessionId, SubscriptionId, SubscriptionKey};
 use stompgate::message::{AckToken, Delivery};
@@ -64,7 +64,7 @@ impl Fixture {
         credentials: Credentials,
     ) -> Result<Session, Fault> {
         let metrics = delivery::Metrics::new(&Registry::default());
-        let outbox = Arc::new(Outbox::new(Arc::new(settings), metrics));
+        let outbox = Arc::new(Outboxes::new(settings, Budget::new(usize::MAX, metrics.clone()), metrics).open());
         let request =
             LinkRequest { session: SessionId::from_random(rand::random()), credentials, outbox: Arc::clone(&outbox) };
         let link = Some(self.broker.open(request).await?);

@@ -1,12 +1,11 @@
 //! RabbitMQ goes away, does not answer, or does not let the gateway in.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use stompgate::broker::LinkRequest;
 use stompgate::broker::amqp::Settings;
-use stompgate::delivery::{self, Item, Outbox};
+use stompgate::delivery::{self, Budget, Item, Outboxes};
 use stompgate::ident::SessionId;
 use stompgate::session::{AckMode, Credentials, Fault};
 use stompgate::telemetry::Registry;
@@ -18,14 +17,14 @@ use super::support::{eventually, rabbitmqctl, url, variable};
 use crate::broker_contract::fixture::{Fixture, Session};
 
 /// The parts of the URL of the tests that these tests change.
-fn url_with(password: &str, address: SocketAddr) -> String {
+pub(crate) fn url_with(password: &str, address: SocketAddr) -> String {
     let url = variable("STOMPGATE_TEST_AMQP_URL");
     let (login, rest) = url.strip_prefix("amqp://").and_then(|it| it.split_once(':')).expect("login:password");
     let (_, vhost) = rest.rsplit_once('/').expect("a vhost");
     format!("amqp://{login}:{password}@{address}/{vhost}")
 }
 
-fn password() -> String {
+pub(crate) fn password() -> String {
     let url = variable("STOMPGATE_TEST_AMQP_URL");
     let (login, _) = url.strip_prefix("amqp://").and_then(|it| it.split_once('@')).expect("login:password@");
     login.split_once(':').expect("login:password").1.to_owned()
@@ -208,6 +207,8 @@ async fn a_topic_exchange_that_does_not_exist_is_found_out_before_anybody_is_let
 
 async fn open(gateway: &Gateway) -> Result<(), Fault> {
     let (session, credentials) = (SessionId::from_random(rand::random()), Credentials::default());
-    let outbox = Outbox::new(Arc::default(), delivery::Metrics::new(&Registry::default())).into();
+    let metrics = delivery::Metrics::new(&Registry::default());
+    let budget = Budget::new(usize::MAX, metrics.clone());
+    let outbox = Outboxes::new(delivery::Settings::default(), budget, metrics).open().into();
     gateway.broker.open(LinkRequest { session, credentials, outbox }).await.map(drop)
 }

@@ -4,6 +4,7 @@
 //! own view use the program of `STOMPGATE_TEST_RABBITMQCTL`. `tests/rabbitmq.sh start` makes both.
 
 mod accounts;
+mod drain;
 mod durable;
 mod exchange;
 mod failover;

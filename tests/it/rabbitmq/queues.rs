@@ -355,10 +355,10 @@ async fn a_queue_of_another_is_not_deleted_for_an_exclusive_one_of_that_name_on_
     pending.await.unwrap();
     assert_eq!(gateway.metric("connections", "private"), 2.0);
     second.unsubscribe(key).await;
+    second.close();
     is_gone(&name(&queue)).await;
     let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     assert_eq!(declared(&name(&queue), durable, FieldTable::default()).await, 200);
-    second.close();
     // The connections declare and delete in turn: what is deleted after it is gone when it would be.
     for number in 0..8 {
         let mut session = fixture.open().await;

@@ -180,6 +180,25 @@ impl<R: Clone + Eq + Hash, W> Bindings<R, W> {
         }
     }
 
+    /// Everything that the broker had bound is gone. What has subscribers is to be bound again; nothing is in flight.
+    pub(super) fn lost(&mut self) {
+        self.binds.clear();
+        self.unbinds.clear();
+        self.due.clear();
+        self.entries.retain(|_, it| it.subscribers > 0);
+        for (route, entry) in &mut self.entries {
+            if entry.state != State::Failed {
+                entry.state = State::Binding;
+                self.binds.push_back(route.clone());
+            }
+        }
+    }
+
+    /// Those who wait for a bind. Each still has to be unsubscribed.
+    pub(super) fn take_waiters(&mut self) -> Vec<W> {
+        self.entries.values_mut().flat_map(|it| mem::take(&mut it.waiters)).collect()
+    }
+
     /// The next thing to ask of the broker. Its answer has to be reported before the route is looked at again.
     pub(super) fn next_work(&mut self, now: Instant) -> Option<Work<R>> {
         self.end_lingers(now);

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
-use tokio::sync::OnceCell;
 
 use super::Parts;
 use super::queue::{Audience, Queue};
@@ -19,6 +18,7 @@ use crate::broker::amqp::bench::find_exchange;
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::desk::Desk;
 use crate::broker::amqp::one_of;
+use crate::broker::amqp::per_generation::PerGeneration;
 use crate::delivery::Table;
 use crate::destination::Pattern;
 use crate::session::Fault;
@@ -33,7 +33,7 @@ pub(super) struct Exchanges {
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) name: ShortString,
-    kind: OnceCell<Kind>,
+    kind: PerGeneration<Kind>,
     shards: Box<[Shard]>,
     home: Exchanges,
 }
@@ -52,7 +52,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) table: Arc<Table>,
-    queue: OnceCell<Queue>,
+    queue: PerGeneration<Queue>,
 }
 
 /// What is bound: a key at an exchange.
@@ -72,8 +72,10 @@ impl Exchanges {
         if let Some(exchange) = by_name.get(name).and_then(Weak::upgrade) {
             return exchange;
         }
-        let shards = (0..self.shards).map(|_| Shard { table: Arc::default(), queue: OnceCell::new() }).collect();
-        let exchange = Arc::new(Exchange { name: name.clone(), kind: OnceCell::new(), shards, home: self.clone() });
+        let shards =
+            (0..self.shards).map(|_| Shard { table: Arc::default(), queue: PerGeneration::default() }).collect();
+        let exchange =
+            Arc::new(Exchange { name: name.clone(), kind: PerGeneration::default(), shards, home: self.clone() });
         by_name.insert(name.clone(), Arc::downgrade(&exchange));
         exchange
     }
@@ -94,9 +96,9 @@ impl Exchanges {
 impl Exchange {
     /// What RabbitMQ has under that name: asked once. It has no way to ask for the type of an exchange, so that is read
     /// from its words when it refuses to take the exchange for one of another type. It creates nothing then.
-    pub(super) async fn kind(&self, context: &Context, desk: &mut Desk) -> Result<Kind, Fault> {
+    pub(super) async fn kind(&self, parts: &Parts, desk: &mut Desk) -> Result<Kind, Fault> {
         let ask = async || {
-            if let Some(kind) = known_kind(context, self.name.as_str()) {
+            if let Some(kind) = known_kind(&parts.context, self.name.as_str()) {
                 return Ok(kind);
             }
             desk.work(|it| find_exchange(it, self.name.clone())).await?;
@@ -109,7 +111,7 @@ impl Exchange {
                 Ok(()) | Err(_) => Ok(Kind::QueuePerKey),
             }
         };
-        self.kind.get_or_try_init(ask).await.copied()
+        self.kind.of(parts.generation).get_or_try_init(ask).await.copied()
     }
 
     pub(super) fn shard(&self, pattern: &Pattern) -> &Shard {
@@ -124,13 +126,13 @@ impl Drop for Exchange {
 }
 
 impl Shard {
-    /// Opened when it is first needed.
-    pub(super) async fn queue(&self, parts: &Parts) -> Result<&Queue, Fault> {
+    /// The name of its queue, which is opened when it is first needed.
+    pub(super) async fn queue(&self, parts: &Parts) -> Result<ShortString, Fault> {
         let open = async || {
             let opened = Queue::open(parts).await?;
             Ok(opened.start(parts, Audience::Matching(self.table.clone())))
         };
-        self.queue.get_or_try_init(open).await
+        self.queue.of(parts.generation).get_or_try_init(open).await.map(|it| it.name.clone())
     }
 }
 

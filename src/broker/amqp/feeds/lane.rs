@@ -16,7 +16,8 @@ use tracing::{debug, warn};
 use super::bindings::{Bindings, Subscribed, Work};
 use super::exchange::{Kind, Route};
 use super::queue::{Audience, Queue};
-use super::{Feeds, Parts, Seat, Shared};
+use super::{Feeds, Parts, Seat};
+use crate::broker::Outage;
 use crate::broker::amqp::bench::Bench;
 use crate::broker::amqp::desk::Desk;
 use crate::broker::amqp::metrics::Share;
@@ -102,6 +103,17 @@ impl Lane {
         self.bindings().as_mut().and_then(Bindings::end_linger)
     }
 
+    /// Nothing is bound any more.
+    fn lost(&self) {
+        if let Some(bindings) = self.bindings().as_mut() {
+            bindings.lost();
+        }
+    }
+
+    fn take_waiters(&self) -> Vec<Waiter> {
+        self.bindings().as_mut().map_or_else(Vec::new, Bindings::take_waiters)
+    }
+
     fn bound(&self, route: &Route) -> Vec<Waiter> {
         self.bindings().as_mut().map_or_else(Vec::new, |it| it.bound(route, Instant::now()))
     }
@@ -131,11 +143,23 @@ impl Drop for End<'_> {
     }
 }
 
-/// Binds and unbinds, one at a time.
 pub(super) async fn run(feeds: Feeds, number: usize) {
     let lane = &feeds.0.lanes[number];
     let _end = End(lane);
-    let mut binder = Binder::new(&feeds, lane);
+    loop {
+        let generation = feeds.0.epochs.next().await;
+        generation.tasks.ended().run_until_cancelled(serve(&feeds, lane, &generation.feeds)).await;
+        // In the next one all that has subscribers is bound again.
+        lane.lost();
+        if feeds.0.context.settings.outage == Outage::Reject {
+            lane.take_waiters().into_iter().for_each(|it| it.tell(Err(Fault::Unavailable)));
+        }
+    }
+}
+
+/// Binds and unbinds, one at a time.
+async fn serve(feeds: &Feeds, lane: &Lane, parts: &Parts) {
+    let mut binder = Binder::new(feeds, lane, parts);
     loop {
         match lane.next_work().await {
             Work::Bind(route) => {
@@ -159,6 +183,7 @@ pub(super) async fn run(feeds: Feeds, number: usize) {
 struct Binder<'a> {
     feeds: &'a Feeds,
     lane: &'a Lane,
+    parts: &'a Parts,
     bench: Bench,
     desk: Desk,
     /// Of the routes that have one of their own.
@@ -167,16 +192,23 @@ struct Binder<'a> {
 }
 
 impl<'a> Binder<'a> {
-    fn new(feeds: &'a Feeds, lane: &'a Lane) -> Self {
-        let Parts { context, line, checks, .. } = &feeds.0.parts;
+    fn new(feeds: &'a Feeds, lane: &'a Lane, parts: &'a Parts) -> Self {
+        let Parts { context, line, checks, .. } = parts;
         let desk = Desk::new(context.clone(), checks.clone());
         let bench = Bench::new(context.clone(), line.clone(), OPERATIONS_PER_CHANNEL);
-        Self { feeds, lane, bench, desk, queues: HashMap::new(), bound: Share::new(&context.metrics.feed_bindings) }
+        Self {
+            feeds,
+            lane,
+            parts,
+            bench,
+            desk,
+            queues: HashMap::new(),
+            bound: Share::new(&context.metrics.feed_bindings),
+        }
     }
 
     async fn bind(&mut self, route: &Route) -> Result<(), Fault> {
-        let Parts { context, tasks, .. } = &self.feeds.0.parts;
-        let bound = match route.exchange.kind(context, &mut self.desk).await? {
+        let bound = match route.exchange.kind(self.parts, &mut self.desk).await? {
             Kind::QueuePerKey => self.bind_queue(route).await,
             Kind::Topic => self.bind_pattern(route).await,
         };
@@ -184,10 +216,10 @@ impl<'a> Binder<'a> {
             Ok(()) => self.bound.change(1),
             // Somebody deleted it. It may come back as one of another kind.
             Err(fault) if is_not_found(fault) => self.feeds.0.exchanges.forget(&route.exchange),
-            Err(fault) if self.feeds.0.parts.are_channels_used_up(fault) => {
+            Err(fault) if self.parts.are_channels_used_up(fault) => {
                 // The library never uses the number of a channel again that RabbitMQ has closed for a refusal.
                 warn!("no channel is left to bind, for all that RabbitMQ has refused; connecting anew");
-                tasks.ended().cancel();
+                self.parts.tasks.ended().cancel();
             }
             Err(_) => {}
         }
@@ -196,7 +228,7 @@ impl<'a> Binder<'a> {
 
     /// To the queue of its shard. Never `nowait`: the library would take the answer to another bind for it.
     async fn bind_pattern(&mut self, route: &Route) -> Result<(), Fault> {
-        let queue = route.shard().queue(&self.feeds.0.parts).await?.name.clone();
+        let queue = route.shard().queue(self.parts).await?;
         let (exchange, key) = (route.exchange.name.clone(), short("a routing key", route.pattern.as_str())?);
         let options = QueueBindOptions { nowait: false };
         let bind =
@@ -206,7 +238,7 @@ impl<'a> Binder<'a> {
 
     /// To a queue of its own.
     async fn bind_queue(&mut self, route: &Route) -> Result<(), Fault> {
-        let Shared { parts, .. } = &*self.feeds.0;
+        let parts = self.parts;
         let key = short("a routing key", route.pattern.as_str())?;
         let room = self.room().await?;
         let queue = Queue::open(parts).await?;
@@ -220,7 +252,7 @@ impl<'a> Binder<'a> {
     /// For the channel of one more queue. What only lingers makes room.
     async fn room(&mut self) -> Result<OwnedSemaphorePermit, Fault> {
         loop {
-            let full = match self.feeds.0.parts.room().await {
+            let full = match self.parts.room().await {
                 Ok(room) => return Ok(room),
                 Err(fault) => fault,
             };
@@ -232,7 +264,7 @@ impl<'a> Binder<'a> {
     /// If it fails, messages go on arriving for which there is no subscriber; they are passed over.
     async fn unbind(&mut self, route: &Route) {
         if let Some(queue) = self.queues.remove(route) {
-            queue.close(&self.feeds.0.parts.context).await;
+            queue.close(&self.parts.context).await;
         } else if let Err(fault) = self.unbind_pattern(route).await {
             let (exchange, key) = (route.exchange.name.as_str(), route.pattern.as_str());
             warn!(exchange, key, %fault, "not unbound");
@@ -242,7 +274,7 @@ impl<'a> Binder<'a> {
     }
 
     async fn unbind_pattern(&mut self, route: &Route) -> Result<(), Fault> {
-        let queue = route.shard().queue(&self.feeds.0.parts).await?.name.clone();
+        let queue = route.shard().queue(self.parts).await?;
         let (exchange, key) = (route.exchange.name.clone(), short("a routing key", route.pattern.as_str())?);
         let unbind = |it: Channel| async move { it.queue_unbind(queue, exchange, key, FieldTable::default()).await };
         self.bench.work(unbind).await

@@ -27,7 +27,9 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 use self::backlog::Queues;
 use self::exchange::{Exchanges, Route};
 use self::lane::{Lane, Waiter};
+use super::connection::Role;
 use super::context::{Context, no_channel};
+use super::epochs::Epochs;
 use super::ids::Ids;
 use super::line::Line;
 use super::shared_line::SharedLine;
@@ -51,20 +53,22 @@ pub(super) struct Feeds(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    parts: Parts,
+    context: Arc<Context>,
+    epochs: Epochs,
     exchanges: Exchanges,
     lanes: Vec<Lane>,
 }
 
-/// What a feed is made of.
+/// What the feeds have in one generation.
 #[derive(Clone, Debug)]
-struct Parts {
+pub(super) struct Parts {
     context: Arc<Context>,
     tasks: Tasks,
-    line: Line,
+    pub(super) line: Line,
     /// Where exchanges are asked for: many refusals must not cost the feeds.
     checks: SharedLine,
     ids: Arc<Ids>,
+    generation: u64,
     queues: Queues,
     /// Channels that queues of one key may have.
     room: Arc<OnceCell<Arc<Semaphore>>>,
@@ -84,30 +88,13 @@ struct Seat {
 }
 
 impl Feeds {
-    /// Nothing is opened yet at RabbitMQ.
-    pub(super) fn start(
-        context: &Arc<Context>,
-        tasks: &Tasks,
-        line: &Line,
-        checks: &SharedLine,
-        ids: &Arc<Ids>,
-    ) -> Self {
-        let parts = Parts {
-            context: context.clone(),
-            tasks: tasks.clone(),
-            line: line.clone(),
-            checks: checks.clone(),
-            ids: ids.clone(),
-            queues: Queues::default(),
-            room: Arc::default(),
-        };
+    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, epochs: &Epochs) -> Self {
         let exchanges = Exchanges::new(context.settings.feed_shards);
         let lanes = (0..LANES).map(|_| Lane::new(context.settings.unbind_linger)).collect();
-        let feeds = Self(Arc::new(Shared { parts: parts.clone(), exchanges, lanes }));
+        let feeds = Self(Arc::new(Shared { context: context.clone(), epochs: epochs.clone(), exchanges, lanes }));
         for lane in 0..LANES {
             tasks.spawn(lane::run(feeds.clone(), lane));
         }
-        tasks.spawn(backlog::run(parts));
         feeds
     }
 
@@ -158,6 +145,28 @@ impl Seat {
 }
 
 impl Parts {
+    /// Nothing is opened yet at RabbitMQ.
+    pub(super) fn start(
+        context: &Arc<Context>,
+        tasks: &Tasks,
+        checks: &SharedLine,
+        ids: &Arc<Ids>,
+        generation: u64,
+    ) -> Self {
+        let parts = Self {
+            context: context.clone(),
+            tasks: tasks.clone(),
+            line: Line::new(context, tasks, Role::Feeds),
+            checks: checks.clone(),
+            ids: ids.clone(),
+            generation,
+            queues: Queues::default(),
+            room: Arc::default(),
+        };
+        tasks.spawn(backlog::run(parts.clone()));
+        parts
+    }
+
     /// Whether no channel is left though queues hold less than half of them: RabbitMQ has closed the others. When queues
     /// hold them, connecting anew would not help.
     fn are_channels_used_up(&self, fault: &Fault) -> bool {

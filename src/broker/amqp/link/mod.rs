@@ -12,6 +12,7 @@ use super::generation::Generation;
 use super::private::{Private, Replies};
 use super::properties::short;
 use super::queue::{Declare, Kind};
+use super::relay::Relay;
 use crate::broker::{LinkRequest, Pending};
 use crate::delivery::Outbox;
 use crate::ident::{SessionId, SubscriptionKey};
@@ -28,7 +29,9 @@ const NOT_A_DESTINATION: Fault = Fault::Unsupported("a temp-queue is only for re
 /// Dropping it ends its subscriptions and requeues what is unsettled.
 #[derive(Debug)]
 pub struct Link {
-    generation: Arc<Generation>,
+    relay: Arc<Relay>,
+    /// The generation of the time when it was opened.
+    begun_in: u64,
     session: SessionId,
     outbox: Arc<Outbox>,
     topics: HashMap<SubscriptionKey, Subscription>,
@@ -38,23 +41,24 @@ pub struct Link {
 }
 
 impl Link {
-    pub(super) fn open(generation: Arc<Generation>, request: LinkRequest) -> Result<Self, Fault> {
-        // The generation is of the account that they chose, or of the one that all share.
+    pub(super) fn open(relay: Arc<Relay>, request: LinkRequest) -> Result<Self, Fault> {
+        // The relay is that of the account that they chose, or of the one that all share.
         let LinkRequest { session, outbox, credentials: _ } = request;
-        generation.register(session, outbox.clone())?;
+        let begun_in = relay.register(session, outbox.clone())?;
         let (topics, queues, replies) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Ok(Self { generation, session, outbox, topics, queues, replies, private: None })
+        Ok(Self { relay, begun_in, session, outbox, topics, queues, replies, private: None })
     }
 
     /// What can't be published waits for its turn as well, so that the answers keep the order of the calls.
     pub fn publish(&mut self, publish: Publish) -> Pending {
         let size = publish.size();
-        let content = self.content(publish);
-        self.generation.publisher(self.session).publish(self.session, content, size)
+        let content = self.relay.check(self.begun_in).and_then(|()| self.content(publish));
+        self.relay.publisher(self.session).publish(self.session, content, size)
     }
 
     pub fn subscribe(&mut self, subscribe: Subscribe) -> Pending {
-        self.try_subscribe(subscribe).unwrap_or_else(|fault| Pending::ready(Err(fault)))
+        let checked = self.relay.check(self.begun_in);
+        checked.and_then(|()| self.try_subscribe(subscribe)).unwrap_or_else(|fault| Pending::ready(Err(fault)))
     }
 
     pub fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Pending {
@@ -68,8 +72,12 @@ impl Link {
     pub fn settle(&mut self, tokens: &[AckToken], verdict: Verdict) {
         if let Some(private) = &self.private {
             let settled = private.settle(tokens, verdict);
-            self.generation.context().metrics.settled(verdict, settled);
+            self.relay.context.metrics.settled(verdict, settled);
         }
+    }
+
+    pub(in crate::broker) fn fault(&self) -> Fault {
+        self.relay.fault()
     }
 
     /// The queue of a SEND, as its headers want it if it is the first frame of this session that names it (D10).
@@ -84,9 +92,7 @@ impl Link {
         let declare = Declare::new(kind, headers)?;
         let short_name = short("the name of a queue", name)?;
         self.make_room(name)?;
-        let first = self.generation.parts.homes.first();
-        let claim = declare.options.exclusive.then(|| first.exclusives.claim(&short_name, self.session)).transpose()?;
-        let queue = Arc::new(Queue::new(short_name, declare, claim));
+        let queue = Arc::new(Queue::new(short_name, declare));
         self.queues.insert(name.into(), queue.clone());
         Ok(queue)
     }
@@ -103,25 +109,26 @@ impl Link {
     }
 
     /// Where replies come to that are delivered under that key; the same one for each use of it (D30).
-    fn replies(&mut self, key: SubscriptionKey) -> Arc<Replies> {
+    fn replies(&mut self, key: SubscriptionKey) -> Result<Arc<Replies>, Fault> {
         self.replies.retain(|_, it| !it.has_ended());
         if let Some(known) = self.replies.get(&key) {
-            return known.clone();
+            return Ok(known.clone());
         }
-        let made = Arc::new(self.private().replies(key));
+        let made = Arc::new(self.private()?.replies(key));
         self.replies.insert(key, made.clone());
-        made
+        Ok(made)
     }
 
-    fn private(&mut self) -> &Private {
-        let Generation { parts, tasks, .. } = &*self.generation;
-        let open = || Private::open(parts.clone(), tasks, self.outbox.clone(), self.session);
-        self.private.get_or_insert_with(open)
+    fn private(&mut self) -> Result<&Private, Fault> {
+        let generation = self.relay.epochs.now().ok_or(Fault::Unavailable)?;
+        let Generation { private, tasks, .. } = &*generation;
+        let open = || Private::open(private.clone(), tasks, self.outbox.clone(), self.session);
+        Ok(self.private.get_or_insert_with(open))
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        self.generation.unregister(self.session);
+        self.relay.unregister(self.session);
     }
 }

@@ -37,7 +37,7 @@ impl Link {
             }
             Destination::TempQueue(_) => return Err(NOT_A_DESTINATION),
             Destination::Topic(key) => {
-                let exchange = self.generation.context().topic_exchange.clone();
+                let exchange = self.relay.context.topic_exchange.clone();
                 if is_shared(&subscribe) {
                     return self.subscribe_shared(subscribe.key, &exchange, key);
                 }
@@ -45,7 +45,7 @@ impl Link {
             }
         };
         let Subscribe { key, prefetch, .. } = subscribe;
-        Ok(self.private().subscribe(Consume { key, source, prefetch, arguments }))
+        Ok(self.private()?.subscribe(Consume { key, source, prefetch, arguments }))
     }
 
     /// A queue of the subscription's own, which the exchange fills.
@@ -55,9 +55,9 @@ impl Link {
         let (name, is_random) = queue::name(headers, key, id, *is_durable)?;
         let mut declare = Declare::new(kind, headers)?;
         if is_random && declare.options.exclusive {
-            declare = declare.or_arguments(self.generation.context().exclusive_arguments());
+            declare = declare.or_arguments(self.relay.context.exclusive_arguments());
         }
-        let (queue, key) = (Queue::new(name, declare, None), short("a topic", key)?);
+        let (queue, key) = (Queue::new(name, declare), short("a topic", key)?);
         Ok(Source::Bound(Arc::new(Bound { queue, exchange, key, is_topic: kind == Kind::Topic })))
     }
 
@@ -71,7 +71,7 @@ impl Link {
         // Those that RabbitMQ refused were told so; a session may go on trying.
         self.topics.retain(|_, it| !it.has_failed());
         let subscriber = Subscriber { outbox: self.outbox.clone(), key };
-        let (subscription, pending) = self.generation.feeds.subscribe(exchange, Pattern::new(pattern), subscriber);
+        let (subscription, pending) = self.relay.feeds.subscribe(exchange, Pattern::new(pattern), subscriber);
         self.topics.insert(key, subscription);
         Ok(pending)
     }

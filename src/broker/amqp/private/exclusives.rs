@@ -119,6 +119,15 @@ impl Claim {
     }
 }
 
+impl Clone for Claim {
+    fn clone(&self) -> Self {
+        if let Some(owner) = self.exclusives.state().owners.get_mut(&self.queue) {
+            owner.claims += 1;
+        }
+        Self { exclusives: self.exclusives.clone(), queue: self.queue.clone() }
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         let State { owners, ended } = &mut *self.exclusives.state();

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
-use super::exclusives::Exclusives;
+use super::exclusives::{Claim, Exclusives};
 use crate::broker::amqp::connection::{ConnectError, Role};
 use crate::broker::amqp::context::Context;
-use crate::broker::amqp::declarer::{self, Condition, Declarer};
+use crate::broker::amqp::declarer::{self, Condition, Declarer, Queue};
 use crate::broker::amqp::line::Line;
 use crate::broker::amqp::shared_line::SharedLine;
 use crate::broker::amqp::tasks::Tasks;
+use crate::ident::SessionId;
 use crate::session::Fault;
 
 /// Connections for private channels of one account. With the 2,047 channels that RabbitMQ allows by default these are
@@ -29,6 +30,7 @@ struct Inner {
     checks: SharedLine,
     /// Channels that sessions may have on one connection.
     channels: usize,
+    generation: u64,
     first: Arc<Home>,
     /// Connected when first used, and kept.
     others: Mutex<Vec<Arc<Home>>>,
@@ -49,27 +51,35 @@ impl Homes {
         context: &Arc<Context>,
         tasks: &Tasks,
         checks: &SharedLine,
+        generation: u64,
     ) -> Result<Self, ConnectError> {
         let line = Line::new(context, tasks, Role::Private);
         line.open().await?;
         let channels = channels_for_sessions(line.channel_max().unwrap_or(u16::MAX));
-        Ok(Self::new(context, tasks, checks, line, channels))
+        Ok(Self::new(context, tasks, checks, line, channels, generation))
     }
 
-    fn new(context: &Arc<Context>, tasks: &Tasks, checks: &SharedLine, line: Line, channels: usize) -> Self {
-        let first = Arc::new(Home::new(context, tasks, checks, line, channels));
+    fn new(
+        context: &Arc<Context>,
+        tasks: &Tasks,
+        checks: &SharedLine,
+        line: Line,
+        channels: usize,
+        generation: u64,
+    ) -> Self {
+        let first = Arc::new(Home::new(context, tasks, checks, line, channels, generation));
         let (context, tasks, checks) = (context.clone(), tasks.clone(), checks.clone());
-        Self(Arc::new(Inner { context, tasks, checks, channels, first, others: Mutex::default() }))
+        Self(Arc::new(Inner { context, tasks, checks, channels, generation, first, others: Mutex::default() }))
     }
 
     /// Where queues are declared that no session has a channel for yet.
-    pub(in crate::broker::amqp) fn first(&self) -> &Home {
+    pub(in crate::broker::amqp) fn first(&self) -> &Arc<Home> {
         &self.0.first
     }
 
     /// A home with room for one channel more, and the right to it. The earlier ones are filled first.
     pub(super) fn room(&self) -> Result<(Arc<Home>, OwnedSemaphorePermit), Fault> {
-        let Inner { context, tasks, checks, channels, first, others } = &*self.0;
+        let Inner { context, tasks, checks, channels, generation, first, others } = &*self.0;
         let mut others = others.lock().expect("no panic while held");
         if let Some(found) = std::iter::once(first).chain(&*others).find_map(Home::seat) {
             return Ok(found);
@@ -81,7 +91,8 @@ impl Homes {
             }
             return Err(full(*channels));
         }
-        let home = Arc::new(Home::new(context, tasks, checks, Line::new(context, tasks, Role::Private), *channels));
+        let line = Line::new(context, tasks, Role::Private);
+        let home = Arc::new(Home::new(context, tasks, checks, line, *channels, *generation));
         let seat = Home::seat(&home).ok_or_else(|| full(*channels));
         others.push(home);
         seat
@@ -96,11 +107,34 @@ impl Homes {
 }
 
 impl Home {
-    fn new(context: &Arc<Context>, tasks: &Tasks, checks: &SharedLine, line: Line, channels: usize) -> Self {
-        let declarer = Declarer::start(context, tasks, &line, checks);
+    fn new(
+        context: &Arc<Context>,
+        tasks: &Tasks,
+        checks: &SharedLine,
+        line: Line,
+        channels: usize,
+        generation: u64,
+    ) -> Self {
+        let declarer = Declarer::start(context, tasks, &line, checks, generation);
         let exclusives = Arc::<Exclusives>::default();
         tasks.spawn(delete_ended(exclusives.clone(), declarer.clone()));
         Self { line, declarer, exclusives, room: Arc::new(Semaphore::new(channels)) }
+    }
+
+    /// Declares a queue, whatever the session did before: somebody may have deleted it since. A publish would vanish
+    /// then, and is not held to more (D10); a consumer would cost the session its channel, and all others on it.
+    ///
+    /// An exclusive one is the session's as long as it holds the claim.
+    pub(in crate::broker::amqp) async fn declare(
+        &self,
+        queue: &Queue,
+        session: SessionId,
+    ) -> Result<Option<Claim>, Fault> {
+        let is_exclusive = queue.declare.options.exclusive;
+        let claim = is_exclusive.then(|| self.exclusives.claim(&queue.name, session)).transpose()?;
+        self.declarer.declare(queue).await?;
+        claim.iter().for_each(Claim::made);
+        Ok(claim)
     }
 
     /// It takes no other session, because no number of a channel is left.
@@ -154,11 +188,11 @@ mod tests {
         let tasks = Tasks::new(lifecycle);
         let line = Line::new(&context, &tasks, Role::Private);
         let checks = SharedLine::new(&line, Duration::ZERO);
-        Homes::new(&context, &tasks, &checks, line, channels)
+        Homes::new(&context, &tasks, &checks, line, channels, 1)
     }
 
     fn is_first(homes: &Homes, home: &Home) -> bool {
-        std::ptr::eq(homes.first(), home)
+        std::ptr::eq(&**homes.first(), home)
     }
 
     #[tokio::test]

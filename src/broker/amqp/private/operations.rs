@@ -12,7 +12,7 @@ use super::exclusives::Claim;
 use super::homes::Home;
 use super::{Consume, Parts, Source};
 use crate::broker::amqp::context::no_channel;
-use crate::broker::amqp::declarer::{Condition, Declarer, Queue};
+use crate::broker::amqp::declarer::{Condition, Declarer};
 use crate::broker::amqp::metrics::Counted;
 use crate::ident::{SessionId, SubscriptionKey};
 use crate::session::Fault;
@@ -141,9 +141,13 @@ async fn prepare(parts: &Parts, session: SessionId, home: &Home, source: &Source
     let (name, claim, is_new) = match source {
         Source::Bound(bound) => {
             let is_missing = !bound.queue.declare.options.exclusive && is_missing(declarer, &bound.queue.name).await?;
-            (bound.queue.name.clone(), declare(home, session, &bound.queue).await?, is_missing)
+            (bound.queue.name.clone(), home.declare(&bound.queue, session).await?, is_missing)
         }
-        Source::Declared(queue) => (queue.name.clone(), declare(home, session, queue).await?, false),
+        Source::Declared(queue) => {
+            let claim = home.declare(queue, session).await?;
+            queue.keep(claim.clone());
+            (queue.name.clone(), claim, false)
+        }
         Source::Existing(name) => {
             declarer.check(name).await?;
             (name.clone(), None, false)
@@ -164,14 +168,6 @@ async fn is_missing(declarer: &Declarer, queue: &ShortString) -> Result<bool, Fa
         Err(Fault::Amqp { name: "not_found", .. }) => Ok(true),
         Err(other) => Err(other),
     }
-}
-
-async fn declare(home: &Home, session: SessionId, queue: &Queue) -> Result<Option<Claim>, Fault> {
-    let is_exclusive = queue.declare.options.exclusive;
-    let claim = is_exclusive.then(|| home.exclusives.claim(&queue.name, session)).transpose()?;
-    home.declarer.declare_again(queue).await?;
-    claim.iter().for_each(Claim::made);
-    Ok(claim)
 }
 
 async fn consume_on(

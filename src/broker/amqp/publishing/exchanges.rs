@@ -25,7 +25,7 @@ const WAITING_MAX: usize = 256;
 
 /// What one generation knows of the exchanges of its virtual host. Cloning it clones a handle.
 #[derive(Clone, Debug)]
-pub(super) struct Exchanges {
+pub(in crate::broker::amqp) struct Exchanges {
     known: Arc<Known>,
     checks: mpsc::Sender<Check>,
 }
@@ -41,7 +41,7 @@ struct Check {
 }
 
 impl Exchanges {
-    pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, checks: &SharedLine) -> Self {
+    pub(in crate::broker::amqp) fn start(context: &Arc<Context>, tasks: &Tasks, checks: &SharedLine) -> Self {
         let desk = Desk::new(context.clone(), checks.clone());
         let (checks, waiting) = mpsc::channel(WAITING_MAX);
         let known = Arc::new(Known::default());

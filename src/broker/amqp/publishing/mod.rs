@@ -22,14 +22,15 @@ use lapin::types::ShortString;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::context::Context;
-use super::declarer::{Declarer, Queue};
+use super::declarer::Queue;
+use super::epochs::Epochs;
+use super::generation::Generation;
 use super::private::Replies;
-use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::ident::SessionId;
 use crate::session::Fault;
-use exchanges::Exchanges;
+pub(super) use exchanges::Exchanges;
 
 /// What a message costs here beside its own bytes.
 const OVERHEAD: usize = 512;
@@ -68,27 +69,34 @@ struct Outgoing {
     _room: OwnedSemaphorePermit,
 }
 
-/// Publishes on `line`, and looks for exchanges on `checks`.
-pub(super) fn start(
-    context: &Arc<Context>,
-    tasks: &Tasks,
-    line: &SharedLine,
-    checks: &SharedLine,
-    declarer: &Declarer,
-) -> Vec<Publisher> {
+pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, epochs: &Epochs) -> Vec<Publisher> {
     let settings = &context.settings;
     let room_max = settings.publish_queue_bytes_max.min(Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(room_max));
-    let exchanges = Exchanges::start(context, tasks, checks);
     // So many have all the room: their queue is never full before that is.
     let messages_max = room_max / OVERHEAD + 1;
     let start = |_| {
         let (queue, outgoing) = mpsc::channel(messages_max);
-        let writer = writer::Writer::new(context, line, declarer, &exchanges, tasks.ended());
-        tasks.spawn(writer.run(outgoing));
+        tasks.spawn(run(context.clone(), epochs.clone(), outgoing));
         Publisher { queue, room: room.clone(), room_max }
     };
     (0..settings.publishers.max(1)).map(start).collect()
+}
+
+/// The task of one publisher. What a generation leaves unanswered fails with it.
+async fn run(context: Arc<Context>, epochs: Epochs, mut outgoing: mpsc::Receiver<Outgoing>) {
+    loop {
+        let generation = tokio::select! {
+            generation = epochs.next() => generation,
+            // Dropped unanswered, which says so.
+            publish = outgoing.recv() => match publish {
+                Some(_) => continue,
+                None => return,
+            },
+        };
+        let writer = writer::Writer::new(&context, &generation);
+        generation.tasks.ended().run_until_cancelled(writer.run(&mut outgoing)).await;
+    }
 }
 
 impl Publisher {
@@ -120,11 +128,11 @@ impl lanes::Publish for Outgoing {
 
 impl Outgoing {
     /// Whether something has to be done before it can be written.
-    fn needs_preparation(&self, exchanges: &Exchanges) -> bool {
+    fn needs_preparation(&self, generation: &Generation) -> bool {
         let Ok(routed) = &self.content else { return false };
-        routed.queue.as_ref().is_some_and(|it| !it.is_declared())
+        routed.queue.as_ref().is_some_and(|it| !it.is_declared(generation.number))
             || routed.replies.as_ref().is_some_and(|it| it.address().is_none())
-            || (routed.is_exchange_unsure && !exchanges.is_known(&routed.exchange))
+            || (routed.is_exchange_unsure && !generation.exchanges.is_known(&routed.exchange))
     }
 }
 

@@ -19,19 +19,18 @@ use lapin::Channel;
 use lapin::types::ShortString;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep};
-use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::channel::{Opened, open, publish_on};
-use super::exchanges::Exchanges;
 use super::lanes::{Admitted, Lanes};
 use super::suspects::Suspects;
 use super::window::{Entry, State, Window};
 use super::{NOT_FOUND, Outgoing, exception};
 use crate::broker::amqp::context::Context;
-use crate::broker::amqp::declarer::Declarer;
+use crate::broker::amqp::declarer::Queue;
+use crate::broker::amqp::generation::Generation;
 use crate::broker::amqp::line::Line;
-use crate::broker::amqp::shared_line::{LOSSES_MAX, SharedLine};
+use crate::broker::amqp::shared_line::LOSSES_MAX;
 use crate::ident::SessionId;
 use crate::session::Fault;
 
@@ -40,10 +39,7 @@ const BATCH: usize = 64;
 
 pub(super) struct Writer {
     context: Arc<Context>,
-    shared_line: SharedLine,
-    declarer: Declarer,
-    exchanges: Exchanges,
-    ended: CancellationToken,
+    generation: Arc<Generation>,
     /// Of the channel that is written to, or was.
     line: Option<Line>,
     channel: Option<Arc<Channel>>,
@@ -76,19 +72,10 @@ impl Recovery {
 }
 
 impl Writer {
-    pub(super) fn new(
-        context: &Arc<Context>,
-        line: &SharedLine,
-        declarer: &Declarer,
-        exchanges: &Exchanges,
-        ended: &CancellationToken,
-    ) -> Self {
+    pub(super) fn new(context: &Arc<Context>, generation: &Arc<Generation>) -> Self {
         Self {
             context: context.clone(),
-            shared_line: line.clone(),
-            declarer: declarer.clone(),
-            exchanges: exchanges.clone(),
-            ended: ended.clone(),
+            generation: generation.clone(),
             line: None,
             channel: None,
             opening: None,
@@ -102,7 +89,7 @@ impl Writer {
         }
     }
 
-    pub(super) async fn run(mut self, mut outgoing: mpsc::Receiver<Outgoing>) {
+    pub(super) async fn run(mut self, outgoing: &mut mpsc::Receiver<Outgoing>) {
         let mut arrived = Vec::with_capacity(BATCH);
         let mut timer = pin!(sleep(self.context.settings.operation_timeout));
         let mut is_armed = false;
@@ -140,7 +127,7 @@ impl Writer {
 
     fn admit(&mut self, publish: Outgoing) {
         let session = publish.session;
-        match self.lanes.admit(publish, |it| it.needs_preparation(&self.exchanges)) {
+        match self.lanes.admit(publish, |it| it.needs_preparation(&self.generation)) {
             Admitted::Ready(publish) => self.ready.push_back(publish),
             Admitted::Prepare => self.prepare(session),
             Admitted::Waits => {}
@@ -153,16 +140,16 @@ impl Writer {
         let routed = publish.expect("a lane begins with a publish that needs something");
         let (queue, replies) = (routed.queue.clone(), routed.replies.clone());
         let exchange = routed.is_exchange_unsure.then(|| routed.exchange.clone());
-        let (declarer, exchanges) = (self.declarer.clone(), self.exchanges.clone());
+        let generation = self.generation.clone();
         let prepared = async move {
             if let Some(queue) = queue {
-                declarer.declare(&queue).await?;
+                declare(&generation, &queue, session).await?;
             }
             if let Some(replies) = replies {
                 replies.open().await?;
             }
             match exchange {
-                Some(exchange) => exchanges.check(exchange).await,
+                Some(exchange) => generation.exchanges.check(exchange).await,
                 None => Ok(()),
             }
         };
@@ -170,7 +157,7 @@ impl Writer {
     }
 
     fn prepared(&mut self, session: SessionId, outcome: Result<(), Fault>) {
-        if self.lanes.prepared(session, outcome, |it| it.needs_preparation(&self.exchanges), &mut self.ready) {
+        if self.lanes.prepared(session, outcome, |it| it.needs_preparation(&self.generation), &mut self.ready) {
             self.prepare(session);
         }
     }
@@ -255,7 +242,7 @@ impl Writer {
 
     fn open(&mut self) {
         if self.opening.is_none() {
-            self.opening = Some(open(self.context.clone(), self.shared_line.clone()).boxed());
+            self.opening = Some(open(self.context.clone(), self.generation.publish_line.clone()).boxed());
         }
     }
 
@@ -333,7 +320,7 @@ impl Writer {
     fn convict(&mut self, fault: &Fault) {
         let content = self.window.front().and_then(|it| it.publish.content.as_ref().ok());
         let (Some(content), Fault::Amqp { name: NOT_FOUND, .. }) = (content, fault) else { return };
-        self.exchanges.forget(&content.exchange);
+        self.generation.exchanges.forget(&content.exchange);
         if let Some(recovery) = &mut self.recovery {
             recovery.missing.insert(content.exchange.clone(), fault.clone());
         }
@@ -382,9 +369,17 @@ impl Writer {
         self.answer_front(Err(self.context.timed_out()));
         if self.late.len() > self.context.settings.publishes_in_flight_max {
             error!(late = self.late.len(), "RabbitMQ leaves too many publishes unanswered; connecting anew");
-            self.ended.cancel();
+            self.generation.tasks.ended().cancel();
         }
     }
+}
+
+/// Unless the session has declared it already.
+async fn declare(generation: &Generation, queue: &Queue, session: SessionId) -> Result<(), Fault> {
+    if !queue.is_declared(generation.number) {
+        queue.keep(generation.private.homes.first().declare(queue, session).await?);
+    }
+    Ok(())
 }
 
 /// Never ready while no channel is being opened.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::delivery::{Item, Metrics, Outbox, Settings, Subscriber};
+use crate::delivery::{Budget, Item, Metrics, Outboxes, Settings, Subscriber};
 use crate::ident::SubscriptionKey;
 use crate::message::Message;
 use crate::stomp::Headers;
@@ -30,7 +30,9 @@ proptest! {
         shards in 1..6_usize,
     ) {
         let exchange = Exchanges::new(shards).get(&name("x"));
-        let outbox = Arc::new(Outbox::new(Arc::new(Settings::default()), Metrics::new(&Registry::default())));
+        let metrics = Metrics::new(&Registry::default());
+        let budget = Budget::new(usize::MAX, metrics.clone());
+        let outbox = Arc::new(Outboxes::new(Settings::default(), budget, metrics).open());
         let patterns: Vec<_> = patterns.iter().map(|it| Pattern::new(it)).collect();
         for (key, pattern) in (0..).zip(&patterns) {
             let subscriber = Subscriber { outbox: outbox.clone(), key: SubscriptionKey(key) };

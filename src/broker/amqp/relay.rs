@@ -1,0 +1,126 @@
+//! What the sessions of one account hold on to, whatever becomes of its connections: those come and go as generations.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::time::Instant;
+
+use super::context::Context;
+use super::epochs::Epochs;
+use super::feeds::Feeds;
+use super::generation::Generation;
+use super::one_of;
+use super::publishing::{self, Publisher};
+use super::tasks::Tasks;
+use crate::broker::Outage;
+use crate::delivery::{Item, Outbox};
+use crate::ident::SessionId;
+use crate::session::Fault;
+
+#[derive(Debug)]
+pub(super) struct Relay {
+    pub(super) context: Arc<Context>,
+    pub(super) epochs: Epochs,
+    pub(super) feeds: Feeds,
+    publishers: Vec<Publisher>,
+    tasks: Tasks,
+    links: Mutex<Links>,
+}
+
+#[derive(Debug)]
+struct Links {
+    outboxes: HashMap<SessionId, Arc<Outbox>>,
+    /// Why there are no more.
+    over: Option<Fault>,
+    /// Since when there is none.
+    unused_since: Instant,
+}
+
+impl Relay {
+    /// Nothing is connected yet.
+    pub(super) fn start(context: &Arc<Context>) -> Arc<Self> {
+        let (epochs, tasks) = (Epochs::new(), Tasks::new(context.lifecycle.clone()));
+        let publishers = publishing::start(context, &tasks, &epochs);
+        let feeds = Feeds::start(context, &tasks, &epochs);
+        let links = Links { outboxes: HashMap::new(), over: None, unused_since: Instant::now() };
+        Arc::new(Self { context: context.clone(), epochs, feeds, publishers, tasks, links: Mutex::new(links) })
+    }
+
+    /// Whether a session that has begun in this generation may go on.
+    pub(super) fn check(&self, begun_in: u64) -> Result<(), Fault> {
+        let is_lost = self.context.settings.outage == Outage::Reject && self.generation() != begun_in;
+        if is_lost { Err(Fault::Unavailable) } else { Ok(()) }
+    }
+
+    /// The number of the one of now; zero if there is none.
+    fn generation(&self) -> u64 {
+        self.epochs.now().map_or(0, |it| it.number)
+    }
+
+    /// From now on the outbox is told when its link is lost. Returns the generation in which that began.
+    pub(super) fn register(&self, session: SessionId, outbox: Arc<Outbox>) -> Result<u64, Fault> {
+        let begun_in = self.generation();
+        if begun_in == 0 && self.context.settings.outage == Outage::Reject {
+            return Err(Fault::Unavailable);
+        }
+        let mut links = self.links();
+        if let Some(fault) = &links.over {
+            return Err(fault.clone());
+        }
+        links.outboxes.insert(session, outbox);
+        drop(links);
+        // It may have ended since, before there was somebody to tell.
+        self.check(begun_in).inspect_err(|_| self.unregister(session))?;
+        Ok(begun_in)
+    }
+
+    pub(super) fn unregister(&self, session: SessionId) {
+        let mut links = self.links();
+        links.unused_since = Instant::now();
+        links.outboxes.remove(&session);
+    }
+
+    /// Since when it has had no link; `None` while it has one.
+    pub(super) fn unused_since(&self) -> Option<Instant> {
+        let links = self.links();
+        links.outboxes.is_empty().then_some(links.unused_since)
+    }
+
+    /// A session's publisher; always the same one, so that its publishes keep their order.
+    pub(super) fn publisher(&self, session: SessionId) -> &Publisher {
+        &self.publishers[one_of(self.publishers.len(), session)]
+    }
+
+    /// Uses the generation until it ends, or the process stops. What is left of it has to be ended then.
+    pub(super) async fn serve(&self, generation: &Arc<Generation>) {
+        self.epochs.set(Some(generation.clone()));
+        generation.tasks.ended().cancelled().await;
+        self.epochs.set(None);
+        if self.context.settings.outage == Outage::Reject {
+            self.tell_lost();
+        }
+    }
+
+    /// There will be no other generation: all links are lost.
+    pub(super) fn end(&self, fault: Fault) {
+        self.links().over = Some(fault);
+        self.tasks.ended().cancel();
+        self.tell_lost();
+    }
+
+    /// Why links are lost.
+    pub(super) fn fault(&self) -> Fault {
+        self.links().over.clone().unwrap_or(Fault::Unavailable)
+    }
+
+    fn tell_lost(&self) {
+        let outboxes = std::mem::take(&mut self.links().outboxes);
+        for outbox in outboxes.into_values() {
+            outbox.push_event(Item::LinkLost);
+        }
+    }
+
+    fn links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().expect("no panic while held")
+    }
+}

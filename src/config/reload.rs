@@ -1,0 +1,68 @@
+//! The configuration in force, and how to read it again while the process runs.
+
+use std::collections::BTreeMap;
+
+use config::Value;
+
+use super::fault::Faults;
+use super::reader::{FILE_SUFFIX, Key};
+use super::{Loaded, Settings, Sources, complete};
+
+/// Keys that take effect without a restart, for sessions that begin afterwards: whole sections, or single ones.
+const RELOADABLE: &[&str] = &["auth.", "delivery.", "http.allowed_origins", "log.filter", "session.", "stomp."];
+
+/// What is in force, and where it was read.
+#[derive(Debug)]
+pub struct InForce {
+    sources: Sources,
+    loaded: Loaded,
+}
+
+/// What came of reading the configuration again.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// What changed and may change now; all else is as it was.
+    pub settings: Settings,
+    pub changed: Vec<&'static str>,
+    /// What changed, too, and stays as it was until the process is started again.
+    pub needs_restart: Vec<&'static str>,
+}
+
+pub(super) fn is_reloadable(path: &str) -> bool {
+    RELOADABLE.iter().any(|it| if it.ends_with('.') { path.starts_with(it) } else { path == *it })
+}
+
+impl InForce {
+    pub const fn new(sources: Sources, loaded: Loaded) -> Self {
+        Self { sources, loaded }
+    }
+
+    pub const fn settings(&self) -> &Settings {
+        &self.loaded.settings
+    }
+
+    /// Reads the same sources again. With a fault nothing changes.
+    pub fn reload(&mut self) -> Result<Reloaded, Faults> {
+        let new = super::load(self.sources.clone())?;
+        let differing = self.loaded.keys.iter().zip(&new.keys).filter(|(old, new)| old != new);
+        let (changed, needs_restart): (Vec<_>, Vec<_>) =
+            differing.map(|(old, _)| old.path).partition(|path| is_reloadable(path));
+        // Keys are checked against each other as they will be in force together.
+        let mixed = mix(&self.loaded.values.0, new.values.0, &new.keys);
+        self.loaded = complete(mixed, Vec::new())?;
+        Ok(Reloaded { settings: self.loaded.settings.clone(), changed, needs_restart })
+    }
+}
+
+/// The new values of what can be reloaded, the old ones of everything else.
+fn mix(old: &BTreeMap<String, Value>, mut new: BTreeMap<String, Value>, keys: &[Key]) -> BTreeMap<String, Value> {
+    for path in keys.iter().map(|it| it.path).filter(|it| !is_reloadable(it)) {
+        for path in [path.to_owned(), format!("{path}{FILE_SUFFIX}")] {
+            match old.get(&path) {
+                Some(value) => new.insert(path, value.clone()),
+                None => new.remove(&path),
+            };
+        }
+    }
+    new
+}
