@@ -15,6 +15,8 @@ mod load;
 mod network;
 mod node;
 mod outages;
+#[path = "../process/mod.rs"]
+mod process;
 #[path = "../it/rabbitmq/proxy.rs"]
 #[allow(dead_code, reason = "other tests have other uses for it")]
 mod proxy;
