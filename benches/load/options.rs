@@ -76,6 +76,9 @@ pub(crate) struct Options {
     bench: bool,
 }
 
+/// Beside neighbours who send all they can. A little more than the publisher who sends for all others.
+const MESSAGES_PER_SECOND_MAX: u32 = 500;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
     /// N clients that do nothing: memory of each, and what connecting costs
@@ -116,6 +119,16 @@ impl Scenario {
 }
 
 impl Options {
+    /// With what an operator sets against what the scenario does.
+    pub(crate) fn of(&self, scenario: Scenario) -> Self {
+        let mut options = self.clone();
+        if scenario == Scenario::Neighbours {
+            let key = "STOMPGATE__SESSION__MESSAGES_PER_SECOND_MAX".to_owned();
+            options.gateway_env.insert(0, (key, MESSAGES_PER_SECOND_MAX.to_string()));
+        }
+        options
+    }
+
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
         if self.scenarios.is_empty() { Scenario::value_variants().to_vec() } else { self.scenarios.clone() }
     }

@@ -14,6 +14,7 @@ const GAUGES: &[&str] = &[
     "stompgate_broker_amqp_private_consumers",
     "stompgate_broker_amqp_publishes_in_flight",
     "stompgate_broker_amqp_unsettled",
+    "stompgate_memory_bytes",
     "stompgate_outbox_bytes",
     "stompgate_sessions",
     "stompgate_subscriptions",
