@@ -23,6 +23,8 @@ pub struct App {
     http: Current<http::Settings>,
     reloads: IntCounterVec,
     settings: lifecycle::Settings,
+    /// Of the public listener.
+    tls: Option<http::Tls>,
 }
 
 /// How a gateway came to its end.
@@ -94,6 +96,7 @@ async fn run_until(app: &App, mut next: impl AsyncFnMut() -> Asked, mut reload: 
             () = app.lifecycle.failed().cancelled() => break None,
         }
     };
+    app.lifecycle.announce();
     let connections = app.connections.live();
     match signal {
         Some(signal) => tracing::info!(%signal, connections, "draining; a second signal ends the process at once"),
@@ -159,20 +162,24 @@ impl App {
             metrics: metrics.driver,
             outboxes: delivery::Outboxes::new(settings.delivery, budget, metrics.delivery),
             rules: settings.rules,
+            users: registry::Users::new(settings.session.sessions_per_user_max),
             session: Arc::new(settings.session),
         };
-        let connections = registry::Registry::new(settings.http.connections_max);
+        let connections = registry::Registry::new(settings.http.connections_max, settings.http.connections_per_ip_max);
         let context = Current::new(context);
+        let tls = settings.http.tls.clone();
         let (http_addr, http) =
             start_http(settings.http, &lifecycle, context.clone(), metrics.http, connections.clone())?;
         http_latch.set(true);
         guard.disarm();
         let (reloads, settings) = (metrics.reloads, settings.lifecycle);
-        Ok(Self { http_addr, admin_addr, lifecycle, connections, context, http, reloads, settings })
+        Ok(Self { http_addr, admin_addr, lifecycle, connections, context, http, reloads, settings, tls })
     }
 
     /// For sessions that begin from now on. Of what can't be reloaded these settings have to be what they were.
     pub fn reload(&self, settings: Settings) {
+        // What may be wrong with its files it says itself.
+        drop(self.tls.as_ref().map(http::Tls::reload));
         self.http.set(settings.http);
         let context = (*self.context.get()).clone();
         self.context.set(driver::Context {
@@ -180,6 +187,7 @@ impl App {
             limits: settings.stomp,
             outboxes: context.outboxes.with(settings.delivery),
             rules: settings.rules,
+            users: context.users.with(settings.session.sessions_per_user_max),
             session: Arc::new(settings.session),
             ..context
         });
@@ -190,7 +198,7 @@ impl App {
         let drained = self.lifecycle.shut_down(self.settings).await;
         match drained {
             Drained::All => tracing::info!("every session has ended in time"),
-            Drained::Left(tasks) => tracing::warn!(tasks, "cut off at the deadline (drain.deadline)"),
+            Drained::Left(left) => tracing::warn!(left, "cut off at the deadline (drain.deadline)"),
         }
         drained
     }
@@ -260,6 +268,7 @@ fn start_http(
     connections: registry::Registry,
 ) -> Result<(SocketAddr, Current<http::Settings>), StartError> {
     let (listen, path, has_demo) = (settings.listen, settings.path.clone(), settings.demo);
+    let s = if settings.tls.is_some() { "s" } else { "" };
     let listener = http::Listener::bind(settings).map_err(cant_listen(listen, "http.listen"))?;
     let address = listener.local_addr().map_err(cant_listen(listen, "http.listen"))?;
     let reloadable = listener.reloadable();
@@ -268,9 +277,9 @@ fn start_http(
     let serving = listener.serve(connections, metrics, lifecycle.clone(), on_client);
     lifecycle.spawn(lifecycle.vital(serving));
     let shown = admin::reachable(address);
-    tracing::info!("clients: ws://{shown}{path}, listening on {address}");
+    tracing::info!("clients: ws{s}://{shown}{path}, listening on {address}");
     if has_demo {
-        tracing::info!("new here? Open http://{shown}/demo/ in two browser windows and talk");
+        tracing::info!("new here? Open http{s}://{shown}/demo/ in two browser windows and talk");
     }
     Ok((address, reloadable))
 }

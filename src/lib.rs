@@ -15,6 +15,7 @@ pub mod http;
 pub mod ident;
 pub mod lifecycle;
 pub mod message;
+pub mod pem;
 pub mod registry;
 pub mod session;
 pub mod stomp;

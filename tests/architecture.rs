@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by level. A module may name those of the levels above it in this list.
 const LEVELS: &[&[&str]] = &[
-    &["ident", "stomp", "lifecycle", "telemetry"],
+    &["ident", "stomp", "lifecycle", "pem", "telemetry"],
     &["message", "destination", "transport"],
     &["session", "auth", "delivery"],
     &["broker", "registry"],
@@ -38,6 +38,9 @@ const ONLY_IN: &[(&str, &[&str])] = &[
 /// Words that mean a file is not finished.
 const UNFINISHED: &[&str] = &["TODO", "FIXME", "dbg!", "todo!", "unimplemented!", "#[ignore"];
 
+/// A panic of somebody who held the lock would spread to everybody who takes it.
+const SPREADS_PANICS: &[&str] = &["lock().expect(", "read().expect(", "write().expect("];
+
 /// Production lines a file may hold.
 const LINES_MAX: usize = 400;
 
@@ -57,6 +60,8 @@ fn modules_keep_their_boundaries() {
             faults.push(format!("{name}: over {LINES_MAX} production lines"));
         }
         faults.extend(UNFINISHED.iter().filter(|it| text.contains(**it)).map(|it| format!("{name}: {it}")));
+        let spreads = SPREADS_PANICS.iter().filter(|it| code.contains(**it));
+        faults.extend(spreads.map(|it| format!("{name}: {it}..): use unwrap_or_else(PoisonError::into_inner)")));
         if text.contains("super::super::") {
             faults.push(format!("{name}: super::super:: hides an arrow, write crate::"));
         }

@@ -4,10 +4,13 @@
 
 mod process;
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
-use process::{Process, stompgate};
+use process::{PATIENCE, Process, stompgate};
 
 fn run(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
@@ -107,6 +110,48 @@ fn an_address_that_is_taken_is_named_with_its_setting() {
     assert!(stderr.starts_with(&format!("stompgate: can't listen on {address} (http.listen): ")), "{stderr}");
 }
 
+/// A STOMP client on a socket of its own.
+struct Client(TcpStream);
+
+impl Client {
+    const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                           Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    /// The client, or what it was refused with.
+    fn connect(address: SocketAddr) -> Result<Self, String> {
+        let mut tcp = TcpStream::connect(address).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        // Who is turned away may be so before it has asked.
+        let _asked = tcp.write_all(Self::UPGRADE.as_bytes());
+        let mut client = Self(tcp);
+        let head = client.read_until("\r\n\r\n");
+        if !head.starts_with("HTTP/1.1 101 ") {
+            return Err(head + &client.read_until("\n"));
+        }
+        assert!(client.ask("CONNECT\naccept-version:1.2\n\n\0").contains("CONNECTED\n"));
+        Ok(client)
+    }
+
+    /// Sends a short frame, and returns the one that it is answered with.
+    fn ask(&mut self, frame: &str) -> String {
+        let length = u8::try_from(frame.len()).ok().filter(|it| *it < 126).unwrap();
+        // Text, masked by zeros.
+        let head = [0x81, 0x80 | length, 0, 0, 0, 0];
+        self.0.write_all(&[&head, frame.as_bytes()].concat()).unwrap();
+        self.read_until("\0")
+    }
+
+    fn read_until(&mut self, end: &str) -> String {
+        let mut read = Vec::new();
+        while !read.ends_with(end.as_bytes()) {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            read.push(byte[0]);
+        }
+        String::from_utf8_lossy(&read).into_owned()
+    }
+}
+
 #[test]
 fn a_gateway_without_configuration_is_healthy_and_ends_cleanly_when_it_is_told_to() {
     for signal in ["TERM", "INT"] {
@@ -162,4 +207,69 @@ fn the_limit_of_open_files_is_raised_as_far_as_it_may_and_named_when_that_is_not
     gateway.wait_for("/demo/");
     gateway.signal("TERM");
     assert_eq!(gateway.wait(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_file_descriptor_left_who_comes_is_told_so_and_who_is_there_notices_nothing() {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", "ulimit -n 100 && exec \"$0\"", env!("CARGO_BIN_EXE_stompgate")]);
+    let gateway = Process::start(shell.env_clear().stdin(Stdio::null()));
+    let (admin, address) = (gateway.admin, gateway.http);
+
+    let mut clients = Vec::new();
+    let refused = loop {
+        match Client::connect(address) {
+            Ok(client) => clients.push(client),
+            Err(refused) => break refused,
+        }
+        assert!(clients.len() < 100, "there are no more files than that");
+    };
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("Retry-After: 5\r\n"), "{refused}");
+    assert!(refused.ends_with("as it may have: 100 in all (ulimit -n).\n"), "{refused}");
+    gateway.wait_for("cannot accept connections");
+    // Some descriptors are kept for others than clients.
+    assert_eq!(run(stompgate(&["healthcheck"]).env("STOMPGATE__ADMIN__LISTEN", admin.to_string())).0, 0);
+
+    // These take them all, so that `accept` itself fails.
+    let operators: Vec<_> = (0..40).map(|_| TcpStream::connect(admin).unwrap()).collect();
+    gateway.wait_for("can't accept a connection to admin.listen");
+    // Silent ones are told as well, and do not keep others from being told.
+    let silent: Vec<_> = (0..20).map(|_| TcpStream::connect(address).unwrap()).collect();
+    for _ in 0..20 {
+        assert!(Client::connect(address).is_err_and(|it| it.starts_with("HTTP/1.1 503 ")));
+        let receipt = clients[0].ask("SEND\ndestination:/topic/a\nreceipt:r\n\n\0");
+        assert!(receipt.contains("receipt-id:r\n"), "{receipt}");
+    }
+    for mut tcp in silent {
+        let mut told = String::new();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.read_to_string(&mut told).unwrap();
+        assert!(told.starts_with("HTTP/1.1 503 "), "{told}");
+    }
+    // Said once. And while nobody comes, though no descriptor is left, nothing is done.
+    let (used, begun) = (cpu_ticks(gateway.pid()), Instant::now());
+    while let Some(left) = Duration::from_secs(1).checked_sub(begun.elapsed()) {
+        assert!(gateway.next_line(left).is_none_or(|it| !it.contains("cannot accept connections")));
+    }
+    let (used, elapsed) = (cpu_ticks(gateway.pid()) - used, begun.elapsed());
+    assert!(u128::from(used) * 10 < elapsed.as_millis() / 4, "{used} ticks of 10 ms in {elapsed:?}");
+
+    drop(operators);
+    clients.truncate(1);
+    let deadline = Instant::now() + PATIENCE;
+    while Client::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "descriptors are free again");
+    }
+    assert!(clients[0].ask("SEND\ndestination:/topic/a\nreceipt:s\n\n\0").contains("receipt-id:s\n"));
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait(), 0);
+}
+
+/// Time of the process on the processors, its system calls included, in units of 10 ms.
+#[cfg(target_os = "linux")]
+fn cpu_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').skip(11).take(2).map(|it| it.parse::<u64>().unwrap()).sum()
 }

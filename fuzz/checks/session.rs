@@ -34,6 +34,8 @@ struct World {
 pub(crate) fn check(script: &[u8], start: Instant) {
     let is_set = |bit: u8| script.first().is_some_and(|it| it & bit != 0);
     let settings = Settings {
+        bytes_per_second_max: if is_set(4) { 100 } else { 0 },
+        messages_per_second_max: if is_set(8) { 4 } else { 0 },
         ack_scope: if is_set(2) { AckScope::Session } else { AckScope::Subscription },
         close_on_error: !is_set(1),
         publishes_in_flight_max: IN_FLIGHT_MAX,
@@ -70,7 +72,12 @@ impl World {
             10 => self.deliver(detail),
             11 => self.pass(Duration::from_secs(u64::from(detail) / 4)),
             12 => self.time_comes(),
-            13 => self.input(Input::Alive),
+            13 => self.input(match detail % 4 {
+                0 => Input::Alive,
+                1 => Input::ReadPaused,
+                2 => Input::ReadResumed,
+                _ => Input::Received { bytes: usize::from(detail) },
+            }),
             14 => self.input(match detail % 3 {
                 0 => Input::WriteBlocked,
                 1 => Input::Written,
@@ -183,7 +190,7 @@ impl World {
         let message = Message::new("m", "/topic/a", Headers::new(), Bytes::from_static(b"x"));
         let redelivered = detail & 64 != 0;
         let delivery = Delivery { subscription: key, message, token, redelivered };
-        self.input(Input::Deliver { delivery, dropped: 0 });
+        self.input(Input::Deliver { delivery, dropped: u64::from(detail / 16 % 2) });
     }
 
     fn pass(&mut self, time: Duration) {

@@ -40,7 +40,7 @@ impl Gateway {
         let websocket = websocket::Settings { message_bytes_max: MESSAGE_BYTES_MAX, read_buffer_bytes: 64 };
         let settings = Settings { listen: (Ipv4Addr::LOCALHOST, 0).into(), websocket, ..Settings::default() };
         let (lifecycle, telemetry) = (Lifecycle::default(), telemetry::Registry::default());
-        let connections = Registry::new(settings.connections_max);
+        let connections = Registry::new(settings.connections_max, settings.connections_per_ip_max);
         let (report, heard) = unbounded_channel();
         let address = runtime.block_on(async {
             let listener = Listener::bind(settings).expect("a port is free");

@@ -22,8 +22,11 @@
 //!   says its address in a `reply-to` header. What is sent there is delivered under the key; the queue ends with the
 //!   link, and is never unsubscribed.
 //! - **Nothing waits for a client.** Deliveries are pushed to the session's [`Outbox`], whatever its client does.
-//! - **Loss.** When the link can't go on, it pushes [`Item::LinkLost`] once, and every pending operation resolves with
-//!   a fault. A subscription that the broker ended alone is reported by [`Item::SubscriptionEnded`].
+//! - **Loss.** With [`Outage::Hold`] the link outlives the broker: its subscriptions come back by themselves, with a
+//!   gap; what is asked of it meanwhile waits, a subscribe as long as it takes. Only what the broker refuses is refused.
+//!   Otherwise, and when the broker does not let its account in any more, the link pushes [`Item::LinkLost`] once, and
+//!   every pending operation resolves with a fault. A subscription that the broker ended alone, or did not take again,
+//!   is reported by [`Item::SubscriptionEnded`].
 //!
 //! `tests/it/broker_contract/` holds every back end to these.
 
@@ -58,6 +61,16 @@ pub enum Outage {
     Hold,
     /// They end with an ERROR, and nobody is let in, as Spring's relay has it.
     Reject,
+}
+
+impl Outage {
+    /// For the log.
+    const fn consequence(self) -> &'static str {
+        match self {
+            Self::Hold => "sessions stay, and what they send is held (broker.outage)",
+            Self::Reject => "sessions end (broker.outage)",
+        }
+    }
 }
 
 /// What a back end needs to know of a session.

@@ -76,17 +76,58 @@ fn http(reader: &mut Reader) -> http::Settings {
     let default = http::Settings::default();
     let path = string("a path such as `/ws`, other than `/demo`", is_path);
     let origins = list(string("an origin such as `https://www.example.org`, or `*`", is_origin));
-    http::Settings {
+    let per_ip = number(0..=100_000_000).worded("a whole number from 1 to 100000000; 0 for no limit");
+    let settings = http::Settings {
         listen: reader.key("http.listen", address(), default.listen),
         path: reader.key("http.path", path, default.path),
         allowed_origins: reader.key("http.allowed_origins", origins, default.allowed_origins),
         connections_max: reader.count("http.connections_max", default.connections_max),
+        connections_per_ip_max: reader.key("http.connections_per_ip_max", per_ip, default.connections_per_ip_max),
+        handshakes_max: reader.count("http.handshakes_max", default.handshakes_max),
         header_timeout: reader.time("http.header_timeout", default.header_timeout),
         backlog: reader.key("http.backlog", number(1..=65_535), default.backlog),
         demo: reader.key("http.demo", flag(), default.demo),
         requests_time_max: reader.time("http.requests_time_max", default.requests_time_max),
+        proxies: proxies(reader),
+        tls_handshake_timeout: default.tls_handshake_timeout,
+        tls: None,
         websocket: default.websocket,
-    }
+    };
+    let tls = https(reader);
+    let tls_handshake_timeout = reader.time("http.tls.handshake_timeout", settings.tls_handshake_timeout);
+    http::Settings { tls, tls_handshake_timeout, ..settings }
+}
+
+fn proxies(reader: &mut Reader) -> http::Proxies {
+    let network = parsed("an IP address, or a network such as `10.0.0.0/8`", http::Network::to_string);
+    let headers: &[_] = &[
+        ("off", http::ClientHeader::Off),
+        ("forwarded", http::ClientHeader::Forwarded),
+        ("x-forwarded-for", http::ClientHeader::XForwardedFor),
+    ];
+    let proxies = http::Proxies {
+        trusted: reader.key("http.trusted_proxies", list(network), Vec::new()),
+        proxy_protocol: reader.key("http.proxy_protocol", flag(), false),
+        header: reader.key("http.forwarded", choice(headers), http::ClientHeader::Off),
+    };
+    let is_used = proxies.proxy_protocol || proxies.header != http::ClientHeader::Off;
+    reader.rule(
+        &["http.proxy_protocol", "http.forwarded", "http.trusted_proxies"],
+        !is_used || !proxies.trusted.is_empty(),
+        "is given, but nobody is trusted to speak for clients: list the addresses of your proxies in \
+         http.trusted_proxies",
+    );
+    proxies
+}
+
+/// TLS towards clients.
+fn https(reader: &mut Reader) -> Option<http::Tls> {
+    let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
+    let files = http::TlsFiles { certificate: text(http::TlsFiles::CERTIFICATE), key: text(http::TlsFiles::KEY) };
+    http::Tls::load(files).unwrap_or_else(|faults| {
+        faults.iter().for_each(|it| reader.rule(&[it.setting], false, &it.problem));
+        None
+    })
 }
 
 fn stomp(reader: &mut Reader) -> Protocol {
@@ -122,7 +163,7 @@ fn session(reader: &mut Reader) -> session::Settings {
     let default = session::Settings::default();
     let (frames, frame_bytes) = ("session.transaction_frames_max", "session.transaction_bytes_max");
     let (publishes, publish_bytes) = ("session.publishes_in_flight_max", "session.publish_bytes_in_flight_max");
-    let messages = "session.messages_per_second_max";
+    let (messages, sessions) = ("session.messages_per_second_max", "session.sessions_per_user_max");
     let scopes: &[_] = &[("subscription", AckScope::Subscription), ("session", AckScope::Session)];
     let session = session::Settings {
         connect_wait: reader.time("session.connect_wait", default.connect_wait),
@@ -135,11 +176,18 @@ fn session(reader: &mut Reader) -> session::Settings {
         prefetch_max: reader.key("session.prefetch_max", number(1..=u16::MAX), default.prefetch_max),
         publishes_in_flight_max: reader.count(publishes, default.publishes_in_flight_max),
         publish_bytes_in_flight_max: reader.size(publish_bytes, GIB, default.publish_bytes_in_flight_max),
+        unsettled_max: reader.count("session.unsettled_max", default.unsettled_max),
+        sessions_per_user_max: reader.key(sessions, number(0..=100_000_000), default.sessions_per_user_max),
         messages_per_second_max: reader.key(messages, number(0..=100_000_000), default.messages_per_second_max),
         bytes_per_second_max: reader.key("session.bytes_per_second_max", bytes(0..=GIB), default.bytes_per_second_max),
         ack_scope: reader.key("session.ack_scope", choice(scopes), default.ack_scope),
         ..default
     };
+    reader.rule(
+        &["session.prefetch_max", "session.unsettled_max"],
+        usize::from(session.prefetch_max) <= session.unsettled_max,
+        "breaks a rule: session.prefetch_max must not be larger than session.unsettled_max",
+    );
     reader.rule(
         &["session.prefetch_default", "session.prefetch_max"],
         session.prefetch_default <= session.prefetch_max,
@@ -170,8 +218,9 @@ fn broker(reader: &mut Reader) -> Broker {
     let default = amqp::Settings::default();
     let outage = reader.key("broker.outage", choice(OUTAGES), default.outage);
     let hold_time = reader.time("broker.hold_time", default.hold_time);
+    let ready_grace = reader.time("broker.ready_grace", default.ready_grace);
     // Both sections are read, so that what is wrong in the other one is found before the day it is used.
-    let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ..amqp(reader) });
+    let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ready_grace, ..amqp(reader) });
     match kind {
         BrokerKind::Amqp => Broker::Amqp(amqp),
         BrokerKind::Memory => Broker::Memory(memory),

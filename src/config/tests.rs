@@ -107,8 +107,9 @@ fn every_fault_is_told_at_once_with_its_origin() {
          topic such as `/topic/prices.#`",
         r#"FILE: broker.kind is "stomp": it must be `memory` or `amqp` (`stomp` does not exist yet)"#,
         "STOMPGATE__ADMIN: admin is a section, not a key",
-        "FILE: http.prot is unknown; there are allowed_origins, backlog, connections_max, demo, header_timeout, listen, \
-         path, requests_time_max",
+        "FILE: http.prot is unknown; there are allowed_origins, backlog, connections_max, connections_per_ip_max, demo, \
+         forwarded, handshakes_max, header_timeout, listen, path, proxy_protocol, requests_time_max, tls, \
+         trusted_proxies",
         "FILE: nonsense is unknown; there are admin, auth, broker, delivery, drain, http, limits, log, session, stomp",
         "STOMPGATE__SESION__CONNECT_WAIT: sesion.connect_wait is in no known section; there are admin, auth, broker, \
          delivery, drain, http, limits, log, session, stomp",
@@ -303,6 +304,43 @@ fn files_for_tls_are_read_at_the_start() {
     let plain = faults("broker.amqp.tls.server_name = 'rabbit'", []);
     let problem = "no address in broker.amqp.url begins with amqps://: passcodes would travel in the clear";
     assert_eq!(plain, [format!("FILE: broker.amqp.tls.server_name is given, but {problem}")]);
+}
+
+#[test]
+fn a_certificate_for_clients_is_read_at_the_start() {
+    let pem = Scratch::new("no certificate");
+    let toml = format!("[http.tls]\ncertificate_file = '/no/such.pem'\nkey_file = '{}'", pem.name());
+    let all = faults(&toml, []);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert!(
+        all[0].starts_with("FILE: http.tls.certificate_file names \"/no/such.pem\", which can't be read"),
+        "{all:?}"
+    );
+    assert!(
+        all[1].starts_with("FILE: http.tls.key_file names ") && all[1].contains("no private key in PEM"),
+        "{all:?}"
+    );
+    let alone = faults("http.tls.key_file = 'key.pem'", []);
+    let problem = "is given without http.tls.certificate_file: give both or none";
+    assert_eq!(alone, [format!("FILE: http.tls.key_file {problem}")]);
+}
+
+#[test]
+fn who_is_trusted_to_speak_for_clients_is_a_list_of_networks() {
+    let toml =
+        "http = { trusted_proxies = ['10.0.0.0/8', '::1'], forwarded = 'x-forwarded-for', proxy_protocol = true }";
+    let loaded = load_both(toml, []).unwrap();
+    assert_eq!(effective(&loaded, "http.trusted_proxies"), r#"["10.0.0.0/8", "::1"]"#);
+    assert_eq!(loaded.settings.http.proxies.header, http::ClientHeader::XForwardedFor);
+    assert_eq!(faults("http.trusted_proxies = ['10.0.0.0/33']", []).len(), 1);
+    assert_eq!(faults("http.forwarded = 'both'", []).len(), 1);
+    for toml in ["http.proxy_protocol = true", "http.forwarded = 'forwarded'"] {
+        let all = faults(toml, []);
+        assert!(
+            all.len() == 1 && all[0].contains("list the addresses of your proxies in http.trusted_proxies"),
+            "{all:?}"
+        );
+    }
 }
 
 #[test]

@@ -272,7 +272,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while held")
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

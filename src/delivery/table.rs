@@ -198,7 +198,7 @@ impl Hash for Subscriber {
 
 impl<S> Group<S> {
     fn lock(&self) -> MutexGuard<'_, Members<S>> {
-        self.0.lock().expect("no panic while held")
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -219,11 +219,11 @@ impl<S: Eq + Hash> Members<S> {
 }
 
 fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().expect("no panic while held")
+    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().expect("no panic while held")
+    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 #[cfg(test)]

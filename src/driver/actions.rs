@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Asked, Driver, InFlight, Opening, WRITE_BUFFER_MAX};
+use super::{Asked, Driver, InFlight, Opened, Opening, WRITE_BUFFER_MAX};
 use crate::auth::{Access, NotOpen};
 use crate::broker::{Link, LinkRequest, Pending};
 use crate::destination::Destination;
 use crate::ident::{OpId, Principal};
+use crate::registry::{TooMany, UserSession, Users};
 use crate::session::{Action, Credentials, Fault, Input, Phase, Verdict};
 use crate::stomp::Headers;
 
@@ -103,7 +104,9 @@ impl Driver {
                 Fault::AccessRefused { login }
             })?;
             let link = context.broker.open(LinkRequest { session, credentials, outbox }).await?;
-            Ok((link, principal))
+            // Who is not let in by the broker takes nobody's place.
+            let user = principal.map(|it| admit(&context.users, it)).transpose()?;
+            Ok(Opened { link, user })
         });
         self.opening = Some(Opening { op, future });
     }
@@ -123,4 +126,9 @@ impl Driver {
         };
         self.in_flight.push_back(InFlight { op, pending, asked });
     }
+}
+
+fn admit(users: &Users, user: Principal) -> Result<UserSession, Fault> {
+    let name = user.name().to_owned();
+    users.admit(user).map_err(|TooMany { max }| Fault::UserSessions { user: name, max })
 }

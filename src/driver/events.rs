@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use rand::RngExt;
 use tokio::time::{Instant, Sleep};
 
-use super::{Asked, Driver, InFlight, WRITE_BUFFER_MAX};
+use super::{Asked, Driver, InFlight, Opened, WRITE_BUFFER_MAX};
 use crate::broker::Link;
 use crate::delivery::Item;
-use crate::ident::{OpId, Principal};
+use crate::ident::OpId;
 use crate::session::{Answer, CloseReason, Fault, Input, Phase};
 use crate::transport::{Gone, Inbound};
 
@@ -22,7 +22,7 @@ pub(super) enum Event {
     Drain,
     Flushed(Result<(), Gone>),
     Inbound(Inbound),
-    Opened(OpId, Result<(Link, Option<Principal>), Fault>),
+    Opened(OpId, Result<Opened, Fault>),
     Outbox,
     Stop,
     Timeout,
@@ -31,12 +31,14 @@ pub(super) enum Event {
 }
 
 impl Driver {
-    /// Deadlines come first: what a client that never pauses sends must not hold them up. Then answers of the broker,
-    /// which free what the rest waits for. The flush comes last, so that all that is at hand goes out in one write; after
-    /// some reads in a row it goes before them, so that its turn does come.
+    /// Deadlines come first, but for one read: what a client that never pauses sends must not hold them up, and what it
+    /// sent while nobody ran must not pass for silence. Then answers of the broker, which free what the rest waits for.
+    /// The flush comes last, so that all that is at hand goes out in one write; after some reads in a row it goes before
+    /// them, so that its turn does come.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Event> {
         if timer.poll(cx).is_ready() {
-            return Poll::Ready(Event::Timeout);
+            let read = if self.reads_in_a_row == 0 { self.poll_inbound(cx) } else { Poll::Pending };
+            return if read.is_ready() { read } else { Poll::Ready(Event::Timeout) };
         }
         if let Some(opening) = &mut self.opening
             && let Poll::Ready(outcome) = opening.future.as_mut().poll(cx)
@@ -60,13 +62,25 @@ impl Driver {
         if reads_first { Poll::Pending } else { self.poll_inbound(cx) }
     }
 
-    fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+    /// Tells the session whether its client can be heard.
+    pub(super) fn note_reading(&mut self) {
+        let is_reading = self.wants_bytes();
+        if is_reading != self.is_reading {
+            self.is_reading = is_reading;
+            self.handle(if is_reading { Input::ReadResumed } else { Input::ReadPaused });
+        }
+    }
+
+    fn wants_bytes(&self) -> bool {
         // One byte more than a frame may have is what tells one that is too large from one that is not whole.
-        let is_wanted = self.session.wants_input()
+        self.session.wants_input()
             && self.has_room()
             && self.ended.is_none()
-            && self.decoder.buffered() <= self.context.limits.frame_bytes_max;
-        if is_wanted { self.transport.poll_receive(cx).map(Event::Inbound) } else { Poll::Pending }
+            && self.decoder.buffered() <= self.context.limits.frame_bytes_max
+    }
+
+    fn poll_inbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if self.wants_bytes() { self.transport.poll_receive(cx).map(Event::Inbound) } else { Poll::Pending }
     }
 
     fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -122,10 +136,10 @@ impl Driver {
             Event::Flushed(Err(Gone)) => self.ended = Some(Input::Gone),
             Event::Inbound(inbound) => self.receive(inbound),
             Event::Opened(op, outcome) => {
-                let outcome = outcome.map(|(link, principal)| {
+                let outcome = outcome.map(|Opened { link, user }| {
                     self.link = Some(link);
-                    self.user = principal.clone();
-                    Answer::Opened { principal }
+                    self.user = user;
+                    Answer::Opened { principal: self.user.as_ref().map(|it| it.user().clone()) }
                 });
                 self.handle(Input::Done { op, outcome });
             }

@@ -18,10 +18,10 @@ use tokio::time::Instant;
 use crate::auth::{Authenticator, Rules};
 use crate::broker::{Broker, Link, Pending};
 use crate::delivery::{Outbox, Outboxes};
-use crate::ident::{OpId, Principal, SessionId, SubscriptionKey};
+use crate::ident::{OpId, SessionId, SubscriptionKey};
 use crate::lifecycle::Lifecycle;
 use crate::message::AckToken;
-use crate::registry::Admission;
+use crate::registry::{Admission, UserSession, Users};
 use crate::session::{self, CloseReason, Fault, Input, Level, Phase, Session};
 use crate::stomp::{self, Decoder};
 use crate::transport::{Closing, Transport};
@@ -41,6 +41,7 @@ pub struct Context {
     /// What of the broker is open to clients.
     pub rules: Rules,
     pub session: Arc<session::Settings>,
+    pub users: Users,
 }
 
 /// Bytes that may wait in the transport. More stays where it is bounded: deliveries in the outbox, frames unread.
@@ -56,13 +57,16 @@ pub async fn run(context: Arc<Context>, transport: Transport, admission: Admissi
 }
 
 /// A panic ends the session of which it is, with a close that says so, and nothing else.
-async fn serve(mut driver: Driver) {
-    let driven = AssertUnwindSafe(driver.drive()).catch_unwind().await;
-    let reason = driven.unwrap_or(CloseReason::Panicked);
-    driver.finish(&reason);
-    let closing = reason.closing();
-    let closing = Closing { code: closing.code, reason: closing.reason, patience: CLOSE_PATIENCE };
-    driver.into_transport().close(closing).await;
+#[expect(clippy::manual_async_fn, reason = "an async fn would keep the driver twice, once as its argument")]
+fn serve(mut driver: Driver) -> impl Future<Output = ()> + Send {
+    async move {
+        let driven = AssertUnwindSafe(driver.drive()).catch_unwind().await;
+        let reason = driven.unwrap_or(CloseReason::Panicked);
+        driver.finish(&reason);
+        let closing = reason.closing();
+        let closing = Closing { code: closing.code, reason: closing.reason, patience: CLOSE_PATIENCE };
+        driver.into_transport().close(closing).await;
+    }
 }
 
 struct Driver {
@@ -76,13 +80,14 @@ struct Driver {
     id: SessionId,
     /// Asked for at the start: the network forgets it with the connection.
     peer: Option<SocketAddr>,
-    user: Option<Principal>,
+    user: Option<UserSession>,
     outbox: Arc<Outbox>,
     opening: Option<Opening>,
     link: Option<Link>,
     in_flight: VecDeque<InFlight>,
     settle_when_written: Vec<AckToken>,
     is_write_blocked: bool,
+    is_reading: bool,
     reads_in_a_row: u32,
     /// When this session is told that the process drains.
     drain_at: Option<Instant>,
@@ -92,7 +97,13 @@ struct Driver {
     counted: Counted,
 }
 
-type OpenFuture = Pin<Box<dyn Future<Output = Result<(Link, Option<Principal>), Fault>> + Send>>;
+type OpenFuture = Pin<Box<dyn Future<Output = Result<Opened, Fault>> + Send>>;
+
+/// A client was let in.
+struct Opened {
+    link: Link,
+    user: Option<UserSession>,
+}
 
 struct Opening {
     op: OpId,
@@ -140,6 +151,7 @@ impl Driver {
             in_flight: VecDeque::new(),
             settle_when_written: Vec::new(),
             is_write_blocked: false,
+            is_reading: true,
             reads_in_a_row: 0,
             drain_at: None,
             closed: None,
@@ -159,6 +171,7 @@ impl Driver {
             if let Some(reason) = self.closed.take() {
                 return reason;
             }
+            self.note_reading();
             self.arm(timer.as_mut());
             let event = std::future::poll_fn(|cx| {
                 if told_to_end.as_mut().poll(cx).is_ready() {
@@ -201,7 +214,7 @@ impl Driver {
         let text = closing.error.map_or_else(|| closing.reason.to_owned(), |(_, text)| text);
         let (session, reason) = (self.id, closing.label);
         let peer = self.peer.map(tracing::field::display);
-        let user = self.user.as_ref().map(Principal::name);
+        let user = self.user.as_ref().map(|it| it.user().name());
         match closing.level {
             Level::Debug => tracing::debug!(%session, peer, user, reason, text, "session closed"),
             Level::Info => tracing::info!(%session, peer, user, reason, text, "session closed"),

@@ -8,7 +8,7 @@ use crate::broker::memory;
 use crate::delivery::{self, Budget, Item};
 use crate::destination::Pattern;
 use crate::message::{Delivery, Message};
-use crate::registry::Registry;
+use crate::registry::{Registry, Users};
 use crate::stomp::{Frame, Headers, Version};
 use crate::telemetry;
 use crate::transport::Inbound;
@@ -18,6 +18,7 @@ mod drain;
 mod limits;
 mod panics;
 mod rules;
+mod silence;
 
 /// A gateway without a network.
 struct Gateway {
@@ -62,9 +63,10 @@ impl Gateway {
             metrics: Metrics::new(&metrics),
             outboxes: Outboxes::new(outbox, Budget::new(memory_bytes_max, outbox_metrics.clone()), outbox_metrics),
             rules: Rules::default(),
+            users: Users::new(session.sessions_per_user_max),
             session: Arc::new(session),
         };
-        Self { context: Arc::new(context), registry: Registry::new(1_000), metrics }
+        Self { context: Arc::new(context), registry: Registry::new(1_000, 0), metrics }
     }
 
     fn open(&self) -> Client {

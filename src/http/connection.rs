@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 use std::future::ready;
+use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -13,103 +14,179 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use super::refusal::Refusal;
-use super::site::{Answer, Page, Site};
+use super::accept::{Accepted, Handshake};
+use super::refusal::{self, Refusal};
+use super::site::{Answer, Page, Place, Site};
+use super::stage::{Heard, Stage, Watched};
+use super::{Tls, proxy_header};
 use crate::registry::Admission;
+use crate::transport::Socket;
 use crate::transport::websocket::WebSocket;
 
 /// The longest request head. Browsers send what cookies the host has.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
-/// How long a connection over the bound may take to hear that.
+/// How long a connection over a bound may take to hear that.
 const SURPLUS_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// Whether a connection is within the bound.
-#[derive(Debug)]
-pub(super) enum Place {
-    Admitted(Admission),
-    Surplus(Admission),
+/// How long a request that has begun may take to its end when the process drains.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// A connection that is used for requests.
+struct Requests<'a> {
+    site: &'a Site,
+    /// Who sends them, as far as the network and the PROXY protocol tell.
+    peer: SocketAddr,
+    heard: Heard,
+    /// Until the first whole request.
+    handshake: Mutex<Option<Handshake>>,
 }
 
+/// What upgraded a connection, and who asked for it.
+type Upgrade = OnceLock<(OnUpgrade, SocketAddr)>;
+
 /// Answers requests until the connection ends; returns it if it ends by becoming a WebSocket connection.
-pub(super) async fn serve(site: &Arc<Site>, tcp: TcpStream, place: Place) -> Option<(WebSocket, Admission)> {
+pub(super) async fn serve(site: &Site, accepted: Accepted, place: Place) -> Option<(WebSocket, Admission)> {
     site.metrics.connections.inc();
-    let client = match place {
-        Place::Admitted(admission) => upgraded(site, tcp).await.map(|socket| (socket, admission)),
-        Place::Surplus(_admission) => {
-            refuse(site, tcp).await;
-            None
-        }
-    };
+    let client = site.lifecycle.stopping().run_until_cancelled(served(site, accepted, place)).await.flatten();
     site.metrics.connections.dec();
     client
 }
 
-async fn upgraded(site: &Arc<Site>, tcp: TcpStream) -> Option<WebSocket> {
-    // Set by the request that is answered with 101, which is the last one of its connection.
-    let upgrade = Arc::new(OnceLock::new());
-    let answer = {
-        let (site, upgrade) = (Arc::clone(site), Arc::clone(&upgrade));
-        move |request: Request<Incoming>| answer(&site, request, &upgrade)
-    };
-    drive(site, tcp, site.settings.requests_time_max, answer).await;
-    let upgraded = upgrade.get()?.clone().await;
-    // It fails if the connection broke while the answer was written.
-    let parts = upgraded.ok()?.downcast::<TokioIo<TcpStream>>().expect("it is what was served");
-    site.metrics.upgrades.inc();
-    Some(WebSocket::after_handshake(parts.io.into_inner(), &parts.read_buf, site.reloadable.get().websocket).await)
-}
-
-/// Every request is answered with 503.
-async fn refuse(site: &Arc<Site>, tcp: TcpStream) {
-    let max = site.settings.connections_max;
-    drive(site, tcp, SURPLUS_TIME_MAX, move |_| Refusal::ConnectionsMax { max }.into_response()).await;
-}
-
-fn answer(site: &Site, mut request: Request<Incoming>, upgrade: &OnceLock<OnUpgrade>) -> Response<Page> {
-    match site.answer(&request) {
-        Ok(Answer::Page(page)) => page,
-        Ok(Answer::Upgrade(accepted)) => {
-            upgrade.get_or_init(|| hyper::upgrade::on(&mut request));
-            accepted.into_response()
-        }
-        Err(refusal) => {
-            tracing::debug!(path = request.uri().path(), ?refusal, "request refused");
-            site.metrics.refused(refusal.label());
-            refusal.into_response()
+async fn served(site: &Site, accepted: Accepted, place: Place) -> Option<(WebSocket, Admission)> {
+    let Accepted { tcp, peer, handshake } = accepted;
+    // Who has not begun is not waited for when the process drains.
+    let greeting = site.lifecycle.draining().run_until_cancelled(greet(site, tcp, peer, place));
+    let (socket, peer, place) = greeting.await.flatten()?;
+    let requests = Requests { site, peer, heard: Heard::default(), handshake: Mutex::new(Some(handshake)) };
+    match place {
+        Place::Admitted(admission) => requests.upgraded(socket, &admission).await.map(|client| (client, admission)),
+        Place::Surplus(_admission, refusal) => {
+            requests.drive(socket, SURPLUS_TIME_MAX, |_| refusal.clone().into_response()).await;
+            None
         }
     }
 }
 
-async fn drive<F>(site: &Site, tcp: TcpStream, time_max: Duration, answer: F)
-where
-    F: Fn(Request<Incoming>) -> Response<Page>,
-{
-    let service = service_fn(|request| ready(Ok::<_, Infallible>(answer(request))));
-    let connection = http1::Builder::new()
-        // Without a timer hyper silently ignores the timeout.
-        .timer(TokioTimer::new())
-        .header_read_timeout(site.settings.header_timeout)
-        .max_buf_size(HEAD_BYTES_MAX)
-        .half_close(false)
-        .keep_alive(true)
-        .serve_connection(TokioIo::new(tcp), service)
-        .with_upgrades();
-    let driven = async {
-        let mut connection = pin!(connection);
-        tokio::select! {
-            // Its progress is in `connection`, not in the arm.
-            ended = connection.as_mut() => return ended,
-            () = site.lifecycle.draining().cancelled() => (),
-        }
-        connection.as_mut().graceful_shutdown();
-        connection.await
+/// What comes ahead of the first request: whom the proxy speaks for, and TLS.
+async fn greet(site: &Site, mut tcp: TcpStream, peer: SocketAddr, place: Place) -> Option<(Socket, SocketAddr, Place)> {
+    let is_announced = site.settings.proxies.announces(peer);
+    let client = if is_announced { announced(site, &mut tcp, peer).await? } else { peer };
+    let place = site.claim(place, client)?;
+    let socket = match &site.settings.tls {
+        Some(tls) => secured(site, tls, tcp, client).await?,
+        None => tcp.into(),
     };
-    let limited = tokio::time::timeout(time_max, driven);
-    match site.lifecycle.stopping().run_until_cancelled(limited).await {
-        Some(Ok(Ok(()))) | None => (),
-        Some(Ok(Err(error))) => tracing::debug!(%error, "connection ended"),
-        Some(Err(_)) => tracing::debug!(?time_max, "connection took too long"),
+    Some((socket, client, place))
+}
+
+async fn announced(site: &Site, tcp: &mut TcpStream, proxy: SocketAddr) -> Option<SocketAddr> {
+    match timeout(site.settings.header_timeout, proxy_header::read(tcp)).await {
+        Ok(Ok(client)) => Some(client.unwrap_or(proxy)),
+        Ok(Err(error)) => {
+            site.metrics.refused(refusal::PROXY_HEADER);
+            tracing::debug!(%proxy, %error, "connection refused (http.proxy_protocol)");
+            None
+        }
+        Err(_) => {
+            site.timed_out(proxy, Stage::ProxyHeader);
+            None
+        }
+    }
+}
+
+async fn secured(site: &Site, tls: &Tls, tcp: TcpStream, client: SocketAddr) -> Option<Socket> {
+    match timeout(site.settings.tls_handshake_timeout, tls.handshake(tcp)).await {
+        Ok(Ok(socket)) => {
+            site.metrics.tls_handshakes.inc();
+            Some(socket)
+        }
+        Ok(Err(fault)) => {
+            site.metrics.tls_handshake_failed(&fault);
+            tracing::debug!(%client, error = %fault, "TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            site.timed_out(client, Stage::TlsHandshake);
+            None
+        }
+    }
+}
+
+impl Requests<'_> {
+    async fn upgraded(&self, socket: Socket, admission: &Admission) -> Option<WebSocket> {
+        // Set by the request that is answered with 101, which is the last one of its connection.
+        let upgrade = Upgrade::new();
+        let time_max = self.site.settings.requests_time_max;
+        self.drive(socket, time_max, |request| self.answer(request, admission, &upgrade)).await;
+        let (upgrade, client) = upgrade.into_inner()?;
+        // It fails if the connection broke while the answer was written.
+        let parts = upgrade.await.ok()?.downcast::<TokioIo<Watched>>().expect("it is what was served");
+        self.site.metrics.upgrades.inc();
+        let socket = parts.io.into_inner().socket;
+        Some(WebSocket::after_handshake(socket, client, &parts.read_buf, self.site.reloadable.get().websocket).await)
+    }
+
+    fn answer(&self, mut request: Request<Incoming>, admission: &Admission, upgrade: &Upgrade) -> Response<Page> {
+        let client = self.site.settings.proxies.client(self.peer, request.headers());
+        match self.site.answer(&request).and_then(|it| self.claimed(it, admission, client)) {
+            Ok(Answer::Page(page)) => page,
+            Ok(Answer::Upgrade(accepted)) => {
+                upgrade.get_or_init(|| (hyper::upgrade::on(&mut request), client));
+                accepted.into_response()
+            }
+            Err(refusal) => {
+                tracing::debug!(%client, path = request.uri().path(), ?refusal, "request refused");
+                self.site.metrics.refused(refusal.label());
+                refusal.into_response()
+            }
+        }
+    }
+
+    /// Only now is it known whose the connection is, where a header tells it.
+    fn claimed(&self, answer: Answer, admission: &Admission, client: SocketAddr) -> Result<Answer, Refusal> {
+        match answer {
+            Answer::Upgrade(_) if !admission.claim(client.ip()) => Err(self.site.too_many_of(client)),
+            answer => Ok(answer),
+        }
+    }
+
+    async fn drive<F>(&self, socket: Socket, time_max: Duration, answer: F)
+    where
+        F: Fn(Request<Incoming>) -> Response<Page>,
+    {
+        let service = service_fn(|request| {
+            self.heard.forget();
+            drop(self.handshake.lock().expect("no panic while held").take());
+            ready(Ok::<_, Infallible>(answer(request)))
+        });
+        let connection = http1::Builder::new()
+            // Without a timer hyper silently ignores the timeout.
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.site.settings.header_timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .half_close(false)
+            .keep_alive(true)
+            .serve_connection(TokioIo::new(Watched { socket, heard: self.heard.clone() }), service)
+            .with_upgrades();
+        let driven = async {
+            let mut connection = pin!(connection);
+            tokio::select! {
+                // Its progress is in `connection`, not in the arm.
+                ended = connection.as_mut() => return ended,
+                () = self.site.lifecycle.draining().cancelled() => (),
+            }
+            connection.as_mut().graceful_shutdown();
+            // A head that is not whole by now must not hold the drain up.
+            timeout(DRAIN_TIME_MAX, connection).await.unwrap_or(Ok(()))
+        };
+        match timeout(time_max, driven).await {
+            Ok(Ok(())) => (),
+            Ok(Err(error)) if error.is_timeout() => self.site.timed_out(self.peer, self.heard.stage()),
+            Ok(Err(error)) => tracing::debug!(peer = %self.peer, %error, "connection ended"),
+            Err(_) => self.site.timed_out(self.peer, Stage::Requests),
+        }
     }
 }

@@ -1,12 +1,19 @@
 //! The public listener: upgrades to WebSocket, and the demo page. Does not know what becomes of a client.
 
+mod accept;
 mod connection;
 mod demo;
+mod forwarded;
 mod metrics;
 mod origin;
+mod proxies;
+mod proxy_header;
+mod raw;
 mod refusal;
 mod site;
 mod socket;
+mod stage;
+mod tls;
 mod upgrade;
 
 use std::io;
@@ -14,20 +21,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
-use self::connection::Place;
+use self::accept::Acceptor;
 use self::site::Site;
 use crate::lifecycle::{Current, Lifecycle};
 use crate::registry::{Admission, Registry};
 use crate::transport::{Transport, websocket};
 pub use metrics::Metrics;
-
-/// Connections over the bound that are told so at the same time; more are closed without a word.
-const SURPLUS_MAX: usize = 64;
-
-/// Time for the process to give back what `accept` lacked: file descriptors or memory.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub use proxies::{ClientHeader, Network, Proxies};
+pub use tls::{Tls, TlsFiles};
 
 /// What an operator decides about the public listener.
 #[derive(Clone, Debug)]
@@ -39,15 +42,24 @@ pub struct Settings {
     pub backlog: u32,
     /// Connections in all, whether they are WebSocket yet or not. Each needs a file descriptor.
     pub connections_max: usize,
+    /// Of them, those of one IPv4 address or one IPv6 network of 64 bits; 0 is no bound.
+    pub connections_per_ip_max: usize,
     /// Whether the chat page is served below `/demo/`.
     pub demo: bool,
-    /// From the opened connection, or the last answer on it, to the next whole request head.
+    /// Connections without a whole request yet. At the bound nothing is accepted: who comes waits in the kernel.
+    pub handshakes_max: usize,
+    /// How long the PROXY header may take; then, or after each answer, how long until the next whole request head.
     pub header_timeout: Duration,
     pub listen: SocketAddr,
     /// Where clients upgrade to WebSocket.
     pub path: String,
+    /// Who else may say where a client is.
+    pub proxies: Proxies,
     /// How long a connection may be used for requests. An upgraded one has its own limits.
     pub requests_time_max: Duration,
+    /// Clients connect in the clear if there is none.
+    pub tls: Option<Tls>,
+    pub tls_handshake_timeout: Duration,
     pub websocket: websocket::Settings,
 }
 
@@ -57,11 +69,16 @@ impl Default for Settings {
             allowed_origins: Vec::new(),
             backlog: 4096,
             connections_max: 10_000,
+            connections_per_ip_max: 0,
             demo: true,
+            handshakes_max: 2_000,
             header_timeout: Duration::from_secs(10),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             path: "/ws".to_owned(),
+            proxies: Proxies::default(),
             requests_time_max: Duration::from_secs(60),
+            tls: None,
+            tls_handshake_timeout: Duration::from_secs(10),
             websocket: websocket::Settings::default(),
         }
     }
@@ -94,66 +111,25 @@ impl Listener {
     /// Accepts until the process drains. `on_client` is called for every upgraded connection and must not wait: it
     /// hands the client to a task of its own, so that the memory of the handshake is given back.
     ///
-    /// `registry` bounds the connections from their first byte on; it is made with `connections_max`.
+    /// `registry` bounds the connections from their first byte on; it is made with `connections_max` and
+    /// `connections_per_ip_max`.
     pub async fn serve<F>(self, registry: Registry, metrics: Metrics, lifecycle: Lifecycle, on_client: F)
     where
         F: Fn(Transport, Admission) + Clone + Send + 'static,
     {
-        let site = Arc::new(Site::new(self.settings, self.reloadable, metrics, lifecycle.clone()));
-        let surplus = Registry::new(SURPLUS_MAX);
-        while let Some(tcp) = accept(&self.tcp, &site).await {
-            let place = match registry.admit() {
-                Some(admission) => Place::Admitted(admission),
-                None => {
-                    site.metrics.refused(refusal::CONNECTIONS_MAX);
-                    let Some(admission) = surplus.admit() else { continue };
-                    Place::Surplus(admission)
-                }
-            };
+        if let Some(tls) = &self.settings.tls {
+            tls.report_to(&metrics);
+        }
+        let site = Arc::new(Site::new(self.settings, self.reloadable, registry, metrics, lifecycle.clone()));
+        let mut acceptor = Acceptor::new(&self.tcp, &site);
+        while let Some(accepted) = acceptor.next().await {
+            let Some(place) = site.admit() else { continue };
             let (site, on_client) = (Arc::clone(&site), on_client.clone());
             lifecycle.spawn(async move {
-                if let Some((socket, admission)) = connection::serve(&site, tcp, place).await {
+                if let Some((socket, admission)) = connection::serve(&site, accepted, place).await {
                     on_client(Transport::WebSocket(Box::new(socket)), admission);
                 }
             });
         }
     }
-}
-
-/// The next connection, or `None` once the process drains.
-async fn accept(listening: &TcpListener, site: &Site) -> Option<TcpStream> {
-    let draining = site.lifecycle.draining();
-    let mut is_reported = false;
-    loop {
-        // `accept` is cancel-safe, and when it is cancelled nothing is accepted any more.
-        match draining.run_until_cancelled(listening.accept()).await? {
-            Ok((tcp, peer)) => match socket::prepare(&tcp) {
-                Ok(()) => {
-                    site.metrics.accepted.inc();
-                    return Some(tcp);
-                }
-                Err(error) => {
-                    site.metrics.accept_errors.inc();
-                    tracing::debug!(%peer, %error, "cannot set the options of a connection");
-                }
-            },
-            Err(error) => {
-                site.metrics.accept_errors.inc();
-                if is_of_one_connection(&error) {
-                    continue;
-                }
-                if !is_reported {
-                    tracing::warn!(%error, "cannot accept connections");
-                    is_reported = true;
-                }
-                draining.run_until_cancelled(tokio::time::sleep(ACCEPT_PAUSE)).await?;
-            }
-        }
-    }
-}
-
-/// Whether only that connection failed, so that the next one may be accepted at once.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

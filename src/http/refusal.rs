@@ -1,22 +1,30 @@
 //! Requests that are refused, and what they are told: what is wrong, and what to do about it.
 
+use std::net::IpAddr;
+
 use hyper::header::{ALLOW, CONNECTION, HeaderName, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE};
 use hyper::{Response, StatusCode};
 
 use super::site::{Page, plain};
 
-/// Label of connections over the bound, which are counted when they are accepted.
-pub(super) const CONNECTIONS_MAX: &str = "connections_max";
+/// Label of connections that the process has no file descriptor for.
+pub(super) const OPEN_FILES: &str = "open_files";
+
+/// Label of connections of trusted proxies that do not begin as they have to.
+pub(super) const PROXY_HEADER: &str = "proxy_header_invalid";
 
 /// All values of the metric label `reason`.
-pub(super) const LABELS: [&str; 8] = [
-    CONNECTIONS_MAX,
+pub(super) const LABELS: [&str; 11] = [
+    "connections_max",
+    "connections_per_ip_max",
     "draining",
     "key_invalid",
     "method_not_allowed",
     "not_found",
     "not_upgrade",
+    OPEN_FILES,
     "origin_forbidden",
+    PROXY_HEADER,
     "version_unsupported",
 ];
 
@@ -24,6 +32,7 @@ pub(super) const LABELS: [&str; 8] = [
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Refusal {
     ConnectionsMax { max: usize },
+    ConnectionsPerIpMax { client: IpAddr, max: usize },
     Draining,
     KeyInvalid,
     MethodNotAllowed { allowed: &'static str },
@@ -37,7 +46,8 @@ impl Refusal {
     /// One of [`LABELS`].
     pub(super) const fn label(&self) -> &'static str {
         match self {
-            Self::ConnectionsMax { .. } => CONNECTIONS_MAX,
+            Self::ConnectionsMax { .. } => "connections_max",
+            Self::ConnectionsPerIpMax { .. } => "connections_per_ip_max",
             Self::Draining => "draining",
             Self::KeyInvalid => "key_invalid",
             Self::MethodNotAllowed { .. } => "method_not_allowed",
@@ -59,6 +69,7 @@ impl Refusal {
     const fn status(&self) -> StatusCode {
         match self {
             Self::ConnectionsMax { .. } | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ConnectionsPerIpMax { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::KeyInvalid => StatusCode::BAD_REQUEST,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound { .. } => StatusCode::NOT_FOUND,
@@ -69,7 +80,9 @@ impl Refusal {
 
     fn headers(&self) -> Vec<(HeaderName, &'static str)> {
         match self {
-            Self::ConnectionsMax { .. } | Self::Draining => vec![(RETRY_AFTER, "5"), (CONNECTION, "close")],
+            Self::ConnectionsMax { .. } | Self::ConnectionsPerIpMax { .. } | Self::Draining => {
+                vec![(RETRY_AFTER, "5"), (CONNECTION, "close")]
+            }
             Self::KeyInvalid | Self::NotFound { .. } | Self::OriginForbidden { .. } => Vec::new(),
             Self::MethodNotAllowed { allowed } => vec![(ALLOW, allowed)],
             Self::NotUpgrade { .. } => vec![(UPGRADE, "websocket"), (CONNECTION, "upgrade")],
@@ -85,6 +98,10 @@ impl Refusal {
             Self::ConnectionsMax { max } => {
                 format!("The gateway has as many connections as it may have: {max} (http.connections_max).\n")
             }
+            Self::ConnectionsPerIpMax { client, max } => format!(
+                "Clients at {client} have as many connections as one address, or one IPv6 network of 64 bits, may have: \
+                 {max} (http.connections_per_ip_max).\n"
+            ),
             Self::Draining => "The gateway stops. Connect again; another one will answer.\n".to_owned(),
             Self::KeyInvalid => {
                 "Sec-WebSocket-Key is missing or is not 16 bytes in base64 (RFC 6455 section 4.1).\n".to_owned()

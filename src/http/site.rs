@@ -1,17 +1,24 @@
 //! What is where: from a request to its answer.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::refusal::Refusal;
+use super::stage::Stage;
 use super::upgrade::{self, Accepted};
 use super::{Metrics, Settings, demo};
 use crate::lifecycle::{Current, Lifecycle};
+use crate::registry::{Admission, Registry};
 
 /// Body of an answer.
 pub(super) type Page = Full<Bytes>;
+
+/// Connections over a bound that are told so at the same time; more are closed without a word.
+const SURPLUS_MAX: usize = 64;
 
 /// What all connections of a listener share.
 #[derive(Debug)]
@@ -21,6 +28,15 @@ pub(super) struct Site {
     pub(super) settings: Settings,
     /// What may change meanwhile.
     pub(super) reloadable: Current<Settings>,
+    registry: Registry,
+    surplus: Registry,
+}
+
+/// Whether a connection is within the bounds.
+#[derive(Debug)]
+pub(super) enum Place {
+    Admitted(Admission),
+    Surplus(Admission, Refusal),
 }
 
 /// What follows from a request.
@@ -31,13 +47,46 @@ pub(super) enum Answer {
 }
 
 impl Site {
-    pub(super) const fn new(
+    pub(super) fn new(
         settings: Settings,
         reloadable: Current<Settings>,
+        registry: Registry,
         metrics: Metrics,
         lifecycle: Lifecycle,
     ) -> Self {
-        Self { lifecycle, metrics, settings, reloadable }
+        Self { lifecycle, metrics, settings, reloadable, registry, surplus: Registry::new(SURPLUS_MAX, 0) }
+    }
+
+    /// Where a new connection belongs; `None` if it is not even told that it is too much.
+    pub(super) fn admit(&self) -> Option<Place> {
+        match self.registry.admit() {
+            Some(admission) => Some(Place::Admitted(admission)),
+            None => self.surplus(Refusal::ConnectionsMax { max: self.settings.connections_max }),
+        }
+    }
+
+    /// Counts a connection as one of its client, unless a header has yet to tell who that is.
+    pub(super) fn claim(&self, place: Place, client: SocketAddr) -> Option<Place> {
+        match place {
+            Place::Admitted(admission) if !self.settings.proxies.forwards(client) && !admission.claim(client.ip()) => {
+                self.surplus(self.too_many_of(client))
+            }
+            place => Some(place),
+        }
+    }
+
+    pub(super) fn too_many_of(&self, client: SocketAddr) -> Refusal {
+        Refusal::ConnectionsPerIpMax { client: client.ip(), max: self.settings.connections_per_ip_max }
+    }
+
+    pub(super) fn timed_out(&self, client: SocketAddr, stage: Stage) {
+        self.metrics.timed_out(stage);
+        tracing::debug!(%client, stage = stage.label(), "connection took too long");
+    }
+
+    fn surplus(&self, refusal: Refusal) -> Option<Place> {
+        self.metrics.refused(refusal.label());
+        Some(Place::Surplus(self.surplus.admit()?, refusal))
     }
 
     pub(super) fn answer<B>(&self, request: &Request<B>) -> Result<Answer, Refusal> {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 pub use current::Current;
 pub use readiness::{Latch, Readiness};
@@ -48,13 +49,17 @@ pub struct Settings {
     pub drain_deadline: Duration,
 }
 
-/// What became of the tasks that a drain waits for.
+/// What became of the tasks, and of all else that is held, that a drain waits for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Drained {
     All,
     /// The deadline came before so many had ended.
     Left(usize),
 }
+
+/// Something that a drain waits for, beside tasks, until it is dropped.
+#[derive(Debug)]
+pub struct Held(#[expect(dead_code, reason = "it is kept for its drop")] TaskTrackerToken);
 
 /// For what has to end at once, before it is left to its fate.
 const STOP_WAIT: Duration = Duration::from_secs(1);
@@ -116,6 +121,11 @@ impl Lifecycle {
     /// How many tasks have panicked.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
+    }
+
+    /// A drain waits until this is dropped.
+    pub fn hold(&self) -> Held {
+        Held(self.tracker.token())
     }
 
     /// Cancelled when the process begins to drain.
@@ -226,6 +236,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_held_is_waited_for() {
+        let lifecycle = Lifecycle::default();
+        let held = lifecycle.hold();
+        lifecycle.spawn_background(async move {
+            let waited = timeout(Duration::from_secs(4), std::future::pending::<()>()).await;
+            drop((waited, held));
+        });
+        assert_eq!(shut_down(&lifecycle).await, (4, Drained::All));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_background_runs_until_the_others_have_ended() {
         let lifecycle = Lifecycle::default();
         spawn_slow(&lifecycle, Duration::from_secs(2));
@@ -245,14 +266,12 @@ mod tests {
         spawn_slow(&lifecycle, Duration::from_secs(2));
         let settings = Settings { drain_delay: Duration::from_secs(5), ..Settings::default() };
         let begin = Instant::now();
-        let drained = tokio::spawn({
-            let lifecycle = lifecycle.clone();
-            async move { lifecycle.shut_down(settings).await }
-        });
-        assert!(timeout(Duration::from_secs(4), lifecycle.draining().cancelled()).await.is_err());
-        assert!(lifecycle.is_announced());
-        assert_eq!(drained.await.unwrap(), Drained::All);
-        assert_eq!(begin.elapsed().as_secs(), 7);
+        let watching = async {
+            assert!(timeout(Duration::from_secs(4), lifecycle.draining().cancelled()).await.is_err());
+            assert!(lifecycle.is_announced());
+        };
+        let (drained, ()) = tokio::join!(lifecycle.shut_down(settings), watching);
+        assert_eq!((drained, begin.elapsed().as_secs()), (Drained::All, 7));
     }
 
     #[tokio::test(start_paused = true)]

@@ -17,13 +17,13 @@ pub struct Latch {
 impl Readiness {
     pub fn latch(&self, name: &'static str) -> Latch {
         let latch = Latch { name, is_set: Arc::default() };
-        self.0.lock().expect("no panic while held").push(latch.clone());
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(latch.clone());
         latch
     }
 
     /// Names of what is not usable now; ready means there is none.
     pub fn missing(&self) -> Vec<&'static str> {
-        let latches = self.0.lock().expect("no panic while held");
+        let latches = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         latches.iter().filter(|it| !it.is_set()).map(|it| it.name).collect()
     }
 }

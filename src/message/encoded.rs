@@ -24,7 +24,7 @@ struct Entry {
 
 impl Encoded {
     pub(super) fn get(&self, message: &Message, version: Version, subscription: Option<&str>) -> Bytes {
-        let mut entries = self.0.lock().expect("encoding does not panic");
+        let mut entries = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(entry) =
             entries.iter().find(|it| it.version == version && it.subscription.as_deref() == subscription)
         {

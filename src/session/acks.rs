@@ -16,6 +16,7 @@ struct Unsettled {
     subscription: SubscriptionKey,
     ack: AckMode,
     token: AckToken,
+    is_orphan: bool,
 }
 
 /// Deliveries by their number in this session, which rises.
@@ -23,6 +24,7 @@ struct Unsettled {
 pub(super) struct Acks {
     unsettled: BTreeMap<u64, Unsettled>,
     delivered: u64,
+    orphans: usize,
 }
 
 /// A checked ACK or NACK. It may wait in a transaction; what it covers is found when it takes effect.
@@ -42,8 +44,21 @@ impl Acks {
         token: AckToken,
     ) -> String {
         self.delivered += 1;
-        self.unsettled.insert(self.delivered, Unsettled { subscription, ack, token });
+        self.unsettled.insert(self.delivered, Unsettled { subscription, ack, token, is_orphan: false });
         format!("{session}-{}", self.delivered)
+    }
+
+    /// That subscription is over. What it was delivered can still be settled.
+    pub(super) fn orphan(&mut self, subscription: SubscriptionKey) {
+        for it in self.unsettled.values_mut().filter(|it| it.subscription == subscription) {
+            it.is_orphan = true;
+            self.orphans += 1;
+        }
+    }
+
+    /// Deliveries that wait for an ACK or NACK and whose subscription is over.
+    pub(super) fn orphans(&self) -> usize {
+        self.orphans
     }
 
     /// Reads an ACK or NACK, which must name a delivery that waits.
@@ -70,15 +85,21 @@ impl Acks {
     ///
     /// Nothing, if another frame settled it since it was checked.
     pub(super) fn settle(&mut self, settling: Settling, scope: AckScope) -> Vec<AckToken> {
-        let Some(named) = self.unsettled.remove(&settling.number) else { return Vec::new() };
+        let Some(named) = self.remove(settling.number) else { return Vec::new() };
         let mut tokens = Vec::new();
         if named.ack == AckMode::Client {
             let is_covered = |it: &Unsettled| scope == AckScope::Session || it.subscription == named.subscription;
             let before = self.unsettled.range(..settling.number).filter(|(_, it)| is_covered(it));
             let numbers: Vec<u64> = before.map(|(number, _)| *number).collect();
-            tokens.extend(numbers.iter().filter_map(|it| self.unsettled.remove(it)).map(|it| it.token));
+            tokens.extend(numbers.into_iter().filter_map(|it| self.remove(it)).map(|it| it.token));
         }
         tokens.push(named.token);
         tokens
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Unsettled> {
+        let removed = self.unsettled.remove(&number)?;
+        self.orphans -= usize::from(removed.is_orphan);
+        Some(removed)
     }
 }

@@ -85,6 +85,8 @@ pub const LABELS: &[&str] = &[
     "limit_transaction_bytes",
     "limit_transaction_frames",
     "limit_transactions",
+    "limit_unsettled",
+    "limit_user_sessions",
     "malformed",
     "missing_header",
     "nacked",

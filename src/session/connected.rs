@@ -64,6 +64,7 @@ impl Connected {
             Command::Subscribe => self.deferred = Some(frame),
             Command::Unsubscribe => {
                 let unsubscribe = self.subscriptions.unsubscribe(&frame)?;
+                self.acks.orphan(unsubscribe.key);
                 let op = core.next_op();
                 core.act(Action::Unsubscribe { op, unsubscribe });
                 self.in_flight.push(op, Then::Unsubscribed { receipt: receipt(&frame) });
@@ -133,12 +134,13 @@ impl Connected {
 
     /// The broker ended a subscription.
     pub(super) fn subscription_ended(&mut self, key: SubscriptionKey) -> Option<Refusal> {
+        self.acks.orphan(key);
         self.subscriptions.remove(key).map(|it| Refusal::SubscriptionEnded(it.name))
     }
 
     fn subscribe(&mut self, core: &mut Core, frame: Frame) -> Result<(), Refusal> {
         let receipt = receipt(&frame);
-        let subscribe = self.subscriptions.subscribe(frame, core.version, &core.settings)?;
+        let subscribe = self.subscriptions.subscribe(frame, core.version, &core.settings, self.acks.orphans())?;
         let (op, key) = (core.next_op(), subscribe.key);
         core.act(Action::Subscribe { op, subscribe });
         self.in_flight.push(op, Then::Subscribed { receipt, key });

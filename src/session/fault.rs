@@ -35,6 +35,9 @@ pub enum Fault {
     Unavailable,
     #[error("{0}")]
     Unsupported(&'static str),
+    /// The user has as many sessions as one may have.
+    #[error("User '{user}' has {max} sessions, and may have no more at a time (session.sessions_per_user_max)")]
+    UserSessions { user: String, max: usize },
     /// There is no such virtual host, or the user may not enter it (E4).
     #[error("Virtual host '{vhost}' access denied")]
     VhostRefused { vhost: String },

@@ -34,6 +34,10 @@ pub enum Input {
     },
     /// The client did not read what was waiting for it, so it grew beyond its bound.
     Overflowed,
+    /// The transport is not asked for more, for whatever reason, so nothing can be heard of the client.
+    ReadPaused,
+    /// It is asked again.
+    ReadResumed,
     /// So many bytes of frames arrived.
     Received {
         bytes: usize,

@@ -62,6 +62,8 @@ pub enum Refusal {
 /// Title of the plugin for whatever its parser does not expect (E8), and first words of the text.
 const PROCESSING: &str = "Processing error";
 
+const LIMIT: &str = "Limit exceeded";
+
 /// A bound of the session, passed by one. Each names its setting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Limit {
@@ -69,6 +71,7 @@ pub enum Limit {
     TransactionBytes { max: usize },
     TransactionFrames { max: usize },
     Transactions { max: usize },
+    Unsettled { max: usize },
 }
 
 impl Limit {
@@ -78,6 +81,7 @@ impl Limit {
             Self::TransactionBytes { .. } => "session.transaction_bytes_max",
             Self::TransactionFrames { .. } => "session.transaction_frames_max",
             Self::Transactions { .. } => "session.transactions_max",
+            Self::Unsettled { .. } => "session.unsettled_max",
         }
     }
 
@@ -88,6 +92,10 @@ impl Limit {
             Self::TransactionBytes { max } => format!("A transaction holds at most {max} bytes ({setting})"),
             Self::TransactionFrames { max } => format!("A transaction holds at most {max} frames ({setting})"),
             Self::Transactions { max } => format!("A session holds at most {max} open transactions ({setting})"),
+            Self::Unsettled { max } => format!(
+                "A session holds at most {max} messages that wait for an ACK or NACK ({setting}); what its subscriptions \
+                 may have at a time counts, so ask for a smaller prefetch-count"
+            ),
         }
     }
 }
@@ -121,11 +129,12 @@ impl Refusal {
             Self::Broker(Fault::Forbidden { .. }) => "access_refused",
             // Front ends written for Spring's relay look for these words.
             Self::Broker(Fault::Unavailable) => "Broker not available.",
+            Self::Broker(Fault::UserSessions { .. }) => LIMIT,
             Self::Broker(_) => PROCESSING,
             Self::Destination(DestinationError::Unknown(_)) => "Unknown destination",
             Self::Destination(_) | Self::DestinationNotFor { .. } => "Invalid destination",
             Self::DurableUnnamed => "Missing Header",
-            Self::Limit(_) => "Limit exceeded",
+            Self::Limit(_) => LIMIT,
             Self::Missing { header: "destination", .. } => "Missing destination",
             Self::Missing { header: "transaction", .. } => "Missing transaction",
             Self::Missing { .. } => "Missing header",
@@ -240,11 +249,13 @@ impl Refusal {
             Self::Broker(Fault::TimedOut(_)) => "broker_timeout",
             Self::Broker(Fault::Unavailable) => "broker_unavailable",
             Self::Broker(Fault::Unsupported(_)) => "unsupported",
+            Self::Broker(Fault::UserSessions { .. }) => "limit_user_sessions",
             Self::Destination(_) | Self::DestinationNotFor { .. } => "invalid_destination",
             Self::Limit(Limit::Subscriptions { .. }) => "limit_subscriptions",
             Self::Limit(Limit::TransactionBytes { .. }) => "limit_transaction_bytes",
             Self::Limit(Limit::TransactionFrames { .. }) => "limit_transaction_frames",
             Self::Limit(Limit::Transactions { .. }) => "limit_transactions",
+            Self::Limit(Limit::Unsettled { .. }) => "limit_unsettled",
             Self::DurableUnnamed | Self::Missing { .. } | Self::UnsubscribeUnnamed => "missing_header",
             Self::NotConnected => "not_connected",
             Self::ServerCommand(_) => "server_command",

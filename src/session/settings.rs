@@ -30,12 +30,16 @@ pub struct Settings {
     pub publishes_in_flight_max: usize,
     /// The same in bytes. A larger one still passes when nothing else is in flight.
     pub publish_bytes_in_flight_max: usize,
+    /// Sessions of one user at a time. 0 is no bound.
+    pub sessions_per_user_max: usize,
     pub subscriptions_max: usize,
     pub transactions_max: usize,
     /// Bytes of all SENDs of one transaction, and of the receipts that its frames ask for.
     pub transaction_bytes_max: usize,
     /// SENDs, ACKs and NACKs of one transaction.
     pub transaction_frames_max: usize,
+    /// Deliveries that wait for an ACK or NACK, and those that the subscriptions may yet be given.
+    pub unsettled_max: usize,
     /// How long the network may take nothing while something waits for the client.
     pub write_stall_max: Duration,
 }
@@ -63,10 +67,12 @@ impl Default for Settings {
             prefetch_max: 1_000,
             publishes_in_flight_max: 256,
             publish_bytes_in_flight_max: 1024 * 1024,
+            sessions_per_user_max: 0,
             subscriptions_max: 1_000,
             transactions_max: 16,
             transaction_bytes_max: 1024 * 1024,
             transaction_frames_max: 1_024,
+            unsettled_max: 100_000,
             write_stall_max: Duration::from_secs(10),
         }
     }

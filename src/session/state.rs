@@ -74,6 +74,8 @@ impl Session {
             Input::Frame(frame) => self.frame(frame),
             Input::Gone => self.close(CloseReason::Gone, None),
             Input::LinkLost(fault) => self.close(CloseReason::link_lost(fault), None),
+            Input::ReadPaused => self.core.timers.read_paused(now),
+            Input::ReadResumed => self.core.timers.read_resumed(now),
             Input::Received { bytes } => {
                 self.core.timers.heard(now);
                 self.core.received(Rate::Bytes, bytes);
@@ -105,8 +107,8 @@ impl Session {
 
     /// When [`Input::Timeout`] is wanted, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let next = self.core.rates.paused_until().into_iter().fold(self.core.timers.next(), Instant::min);
-        (!matches!(self.state, State::Closed)).then_some(next)
+        let all = [self.core.timers.next(), self.core.rates.paused_until()];
+        all.into_iter().flatten().min().filter(|_| !matches!(self.state, State::Closed))
     }
 
     /// Whether the client may send more. If not, leave it where it is.
@@ -253,6 +255,7 @@ impl Session {
     }
 
     fn timeout(&mut self) {
+        self.core.timers.excuse_late_tick(self.core.now, self.core.settings.connect_wait);
         let ms = |it: std::time::Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
         while let Some(due) = self.core.timers.due(self.core.now) {
             match due {
@@ -265,9 +268,8 @@ impl Session {
                     self.core.timers.pinged(self.core.now);
                     self.core.act(Action::Ping);
                 }
-                // While nothing is read on purpose, nothing can be heard. That is so while much waits for the client,
-                // too: it is given up as stalled if it does not take it.
-                Due::Silence(_) if !self.wants_frames() || self.core.timers.is_blocked() => {
+                // While much waits for the client, so does the ping; it is given up as stalled if it does not take it.
+                Due::Silence(_) if self.core.timers.is_blocked() => {
                     self.core.timers.heard(self.core.now);
                 }
                 Due::Silence(silence) => return self.close(CloseReason::HeartBeatLost { ms: ms(silence) }, None),

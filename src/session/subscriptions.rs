@@ -16,6 +16,8 @@ pub(super) struct Subscription {
     pub(super) key: SubscriptionKey,
     pub(super) name: SubscriptionName,
     pub(super) ack: AckMode,
+    /// Deliveries that may wait for the client's ACK or NACK at a time.
+    unsettled_max: u16,
     /// There is something at the broker that outlives it, unless its UNSUBSCRIBE says that it shall not.
     is_kept: bool,
 }
@@ -45,6 +47,7 @@ impl Subscriptions {
         frame: Frame,
         version: Version,
         settings: &Settings,
+        orphans: usize,
     ) -> Result<Subscribe, Refusal> {
         let destination = destination(&frame)?;
         let is_durable = is_durable(&frame)?;
@@ -62,10 +65,15 @@ impl Subscriptions {
         if self.live.len() >= settings.subscriptions_max {
             return Err(Refusal::Limit(Limit::Subscriptions { max: settings.subscriptions_max }));
         }
+        let unsettled_max = if ack == AckMode::Auto { 0 } else { prefetch };
+        let unsettled = self.live.iter().map(|it| usize::from(it.unsettled_max)).sum::<usize>() + orphans;
+        if unsettled + usize::from(unsettled_max) > settings.unsettled_max {
+            return Err(Refusal::Limit(Limit::Unsettled { max: settings.unsettled_max }));
+        }
         let id = name.id().clone();
         // UNSUBSCRIBE never deletes the queue of a durable subscription to an exchange (U5).
         let is_kept = is_durable && matches!(destination, Destination::Topic(_));
-        let key = self.add(name, ack, is_kept);
+        let key = self.add(name, ack, unsettled_max, is_kept);
         Ok(Subscribe { key, id, destination, ack, prefetch, is_durable, headers: frame.headers })
     }
 
@@ -87,14 +95,14 @@ impl Subscriptions {
         if self.live.len() >= settings.subscriptions_max {
             return Err(Refusal::Limit(Limit::Subscriptions { max: settings.subscriptions_max }));
         }
-        Ok(self.add(name, AckMode::Auto, false))
+        Ok(self.add(name, AckMode::Auto, 0, false))
     }
 
-    fn add(&mut self, name: SubscriptionName, ack: AckMode, is_kept: bool) -> SubscriptionKey {
+    fn add(&mut self, name: SubscriptionName, ack: AckMode, unsettled_max: u16, is_kept: bool) -> SubscriptionKey {
         self.keys += 1;
         let key = SubscriptionKey(self.keys);
         self.live.reserve_exact(1);
-        self.live.push(Subscription { key, name, ack, is_kept });
+        self.live.push(Subscription { key, name, ack, unsettled_max, is_kept });
         key
     }
 

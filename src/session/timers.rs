@@ -30,9 +30,16 @@ pub(super) struct Timers {
     hear_every: Duration,
     heard: Instant,
     pinged: Option<Instant>,
+    /// Since when the client is not read from.
+    unread: Option<Instant>,
+    /// A tick came late, and nothing was heard since.
+    is_excused: bool,
     stall_max: Duration,
     blocked: Option<Instant>,
 }
+
+/// A deadline that is noticed later than that passed while nobody ran.
+const TICK_LATE_MAX: Duration = Duration::from_secs(2);
 
 /// Silence before a ping, as a part of the interval: late enough that a heart-beat on its way makes it needless.
 const fn before_ping(interval: Duration) -> Duration {
@@ -53,6 +60,8 @@ impl Timers {
             hear_every,
             heard: now,
             pinged: None,
+            unread: None,
+            is_excused: false,
             stall_max,
             blocked: None,
         }
@@ -72,6 +81,32 @@ impl Timers {
     pub(super) fn heard(&mut self, now: Instant) {
         self.heard = now;
         self.pinged = None;
+        self.is_excused = false;
+    }
+
+    /// Nothing can be heard from now on.
+    pub(super) fn read_paused(&mut self, now: Instant) {
+        self.unread.get_or_insert(now);
+    }
+
+    /// What passed meanwhile was no silence of the client.
+    pub(super) fn read_resumed(&mut self, now: Instant) {
+        if let Some(since) = self.unread.take() {
+            self.heard = (self.heard + now.saturating_duration_since(since)).min(now);
+        }
+    }
+
+    /// Gives the client its times again if the last deadline is long past: then nobody ran, as while the process or its
+    /// machine is suspended, and what the client sent is still on its way. Only once until it is heard, so that a
+    /// gateway that is always late does not keep who is gone.
+    pub(super) fn excuse_late_tick(&mut self, now: Instant, connect_wait: Duration) {
+        let is_late = self.next().is_some_and(|it| it + TICK_LATE_MAX < now);
+        if is_late && !self.is_excused {
+            self.heard(now);
+            self.is_excused = true;
+            self.connect = self.connect.map(|_| now + connect_wait);
+            self.blocked = self.blocked.map(|_| now);
+        }
     }
 
     pub(super) fn pinged(&mut self, now: Instant) {
@@ -96,33 +131,39 @@ impl Timers {
     }
 
     /// When the earliest of all is due.
-    pub(super) fn next(&self) -> Instant {
-        let silence = self.heard + before_given_up(self.hear_every);
-        let others = [self.connect, self.send_every.map(|it| self.sent + it), self.ping(), self.stall()];
-        others.into_iter().flatten().fold(silence, Instant::min)
+    pub(super) fn next(&self) -> Option<Instant> {
+        let all = [self.connect, self.stall(), self.silence(), self.ping(), self.heart_beat()];
+        all.into_iter().flatten().min()
     }
 
     /// One thing that is due now. What it asks for has to be done before it is asked again.
     pub(super) fn due(&self, now: Instant) -> Option<Due> {
         let has_come = |deadline: Option<Instant>| deadline.is_some_and(|it| it <= now);
-        let given_up = before_given_up(self.hear_every);
         if has_come(self.connect) {
             Some(Due::Connect)
         } else if has_come(self.stall()) {
             Some(Due::Stall(self.stall_max))
-        } else if has_come(Some(self.heard + given_up)) {
-            Some(Due::Silence(given_up))
+        } else if has_come(self.silence()) {
+            Some(Due::Silence(before_given_up(self.hear_every)))
         } else if has_come(self.ping()) {
             Some(Due::Ping)
-        } else if has_come(self.send_every.map(|it| self.sent + it)) {
+        } else if has_come(self.heart_beat()) {
             Some(Due::HeartBeat)
         } else {
             None
         }
     }
 
+    fn silence(&self) -> Option<Instant> {
+        self.unread.is_none().then(|| self.heard + before_given_up(self.hear_every))
+    }
+
     fn ping(&self) -> Option<Instant> {
-        self.pinged.is_none().then(|| self.heard + before_ping(self.hear_every))
+        (self.unread.is_none() && self.pinged.is_none()).then(|| self.heard + before_ping(self.hear_every))
+    }
+
+    fn heart_beat(&self) -> Option<Instant> {
+        self.send_every.map(|it| self.sent + it)
     }
 
     fn stall(&self) -> Option<Instant> {

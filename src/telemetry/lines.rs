@@ -112,3 +112,28 @@ fn write_all(shared: &Shared, mut out: File) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_that_does_not_read_costs_whole_lines_that_are_counted() {
+        let (reader, writer) = io::pipe().unwrap();
+        let mut lines = Lines::start(File::from(OwnedFd::from(writer))).unwrap();
+        let line = format!("{}\n", "x".repeat(999));
+        let written = 3 * WAITING_BYTES_MAX / line.len();
+        for _ in 0..written {
+            lines.write_all(line.as_bytes()).unwrap();
+        }
+        let lost = usize::try_from(lost()).unwrap();
+        assert!(lost > 0 && lost < written, "{lost} of {written}");
+        let read = BufReader::new(reader).lines().map(Result::unwrap).take(written - lost);
+        assert!(read.map(|it| it == line.trim_end()).fold(true, |all, it| all & it));
+        lines.flush_all();
+        assert!(!lines.0.lock().is_writing);
+    }
+}

@@ -181,6 +181,6 @@ impl State {
 
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while held")
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -4,6 +4,7 @@
 //! `select!`.
 
 pub mod memory;
+mod socket;
 pub mod websocket;
 
 use std::net::SocketAddr;
@@ -11,6 +12,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+
+pub use socket::Socket;
 
 /// One client's connection.
 #[derive(Debug)]
@@ -51,11 +54,11 @@ pub struct Closing<'a> {
 pub struct Gone;
 
 impl Transport {
-    /// Where the client is, as far as the network knows.
+    /// Where the client is, as far as the network and trusted proxies tell. Port 0 stands for one that they don't.
     pub fn peer(&self) -> Option<SocketAddr> {
         match self {
             Self::Memory(_) => None,
-            Self::WebSocket(socket) => socket.peer(),
+            Self::WebSocket(socket) => Some(socket.peer()),
         }
     }
 

@@ -22,6 +22,7 @@ class StandIn {
 
   isFull = false;
   isReady = true;
+  forwarded = [];
   tunnels = 0;
   #server;
 
@@ -32,6 +33,7 @@ class StandIn {
     });
     this.#server.on('upgrade', ({ headers }, socket) => {
       this.tunnels += 1;
+      this.forwarded.push(headers['x-forwarded-for']);
       // RFC 6455, 4.2.2: HAProxy lets no other answer pass.
       const key = `${headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`;
       const accept = createHash('sha1').update(key).digest('base64');
@@ -80,6 +82,16 @@ test('who is not ready gets no new clients and keeps those that it has', LIMIT, 
   }
 });
 
+test('the gateway is told who the client is, and not what the client says of itself', LIMIT, async () => {
+  const before = one.forwarded.length + two.forwarded.length;
+  for (const headers of [{}, { 'x-forwarded-for': '203.0.113.7' }]) {
+    (await tunnel(headers)).destroy();
+  }
+  const told = [...one.forwarded, ...two.forwarded];
+  assert.equal(told.length, before + 2);
+  assert.deepEqual(new Set(told), new Set(['127.0.0.1']));
+});
+
 test('who has no room is passed over', LIMIT, async () => {
   assert.deepEqual(await answers(), ['200 one', '200 two']);
   one.isFull = true;
@@ -109,8 +121,9 @@ async function answers() {
   return [...seen].sort();
 }
 
-async function tunnel() {
+async function tunnel(more = {}) {
   const headers = {
+    ...more,
     connection: 'Upgrade',
     upgrade: 'websocket',
     'sec-websocket-key': randomBytes(16).toString('base64'),

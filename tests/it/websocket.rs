@@ -1,6 +1,7 @@
 //! The WebSocket transport against a client on the loopback interface.
 
 use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
 const SETTINGS: Settings = Settings { message_bytes_max: 1000, read_buffer_bytes: 64 };
 const PATIENCE: Duration = Duration::from_secs(10);
+const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 type Client = WebSocketStream<TcpStream>;
 
@@ -35,7 +37,7 @@ async fn sockets() -> (TcpStream, TcpStream) {
 
 async fn raw_pair() -> (Box<WebSocket>, TcpStream) {
     let (gateway, client) = sockets().await;
-    (Box::new(WebSocket::after_handshake(gateway, &[], SETTINGS).await), client)
+    (Box::new(WebSocket::after_handshake(gateway.into(), PEER, &[], SETTINGS).await), client)
 }
 
 async fn pair() -> (Box<WebSocket>, Client) {
@@ -94,7 +96,7 @@ async fn text_binary_and_fragments_all_arrive_as_data() {
 async fn bytes_that_came_with_the_handshake_are_received_first() {
     let (gateway, mut client) = sockets().await;
     let early = masked(0x81, b"early");
-    let mut gateway = WebSocket::after_handshake(gateway, &early[..4], SETTINGS).await;
+    let mut gateway = WebSocket::after_handshake(gateway.into(), PEER, &early[..4], SETTINGS).await;
     client.write_all(&early[4..]).await.unwrap();
     assert_eq!(receive(&mut gateway).await, data("early"));
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs until it is told to end; killed when a test fails.
 pub(crate) struct Process {
@@ -73,6 +73,15 @@ impl Process {
                 return line;
             }
         }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The next line, if one comes within that time.
+    pub(crate) fn next_line(&self, time: Duration) -> Option<String> {
+        self.log.recv_timeout(time).ok()
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -2,31 +2,36 @@
 //! own, which all sessions of that account share and no other; the key holds the passcode, too.
 //!
 //! ```text
-//! nobody ──CONNECT──▶ connecting ──▶ connected ──unused for a while, or lost──▶ nobody
-//!                          │            │  ▲
-//!                          ▼            ▼  │ asked RabbitMQ once more, by whom comes after a longer while
-//!                       refused        checking ──▶ refused: serves those that are there until the last has gone
+//!                                      reconnecting ──refused, or unused for a while──▶ nobody
+//!                                      lost │  ▲ (`broker.outage = "hold"`)
+//!                                           ▼  │
+//! nobody ──CONNECT──▶ connecting ──────▶ connected ──unused for a while, or lost──▶ nobody
+//!                          │                │  ▲
+//!                          ▼                ▼  │ asked RabbitMQ once more, by whom comes after a longer while
+//!                       refused          checking ──▶ refused: serves those that are there until the last has gone
 //! ```
 //!
-//! Whoever asks meanwhile waits for the same attempt. No refusal is remembered.
+//! Whoever asks meanwhile waits for the same attempt; while it reconnects they are let in at once. No refusal is
+//! remembered.
+
+mod place;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep_until, timeout};
-use tracing::debug;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::{Instant, timeout};
 
+use self::place::Place;
 use super::Link;
-use super::connection::{Role, close, connect};
-use super::context::{Account, Context};
-use super::generation::Generation;
-use super::metrics::{Counted, Metrics};
+use super::availability::Availability;
+use super::context::Account;
+use super::metrics::Metrics;
 use super::relay::Relay;
 use super::settings::Settings;
-use crate::broker::LinkRequest;
+use crate::broker::{LinkRequest, Outage};
 use crate::lifecycle::Lifecycle;
 use crate::session::{Credentials, Fault};
 
@@ -43,6 +48,8 @@ pub(super) struct Accounts {
     /// Of those that are connected.
     room: Arc<Semaphore>,
     attempts: Semaphore,
+    /// While RabbitMQ is away, one probe looks for it, and not each account.
+    pub(super) availability: Availability,
     /// An account was connected, or lost.
     pub(super) changed: Notify,
 }
@@ -67,10 +74,15 @@ enum State {
 }
 
 impl Accounts {
-    pub(super) fn new(settings: Arc<Settings>, metrics: Metrics, lifecycle: Lifecycle) -> Self {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        availability: Availability,
+    ) -> Self {
         let room = Arc::new(Semaphore::new(settings.accounts_max));
-        let attempts = Semaphore::new(settings.connects_in_flight_max);
-        Self { settings, metrics, lifecycle, known: Mutex::default(), room, attempts, changed: Notify::new() }
+        let (attempts, changed) = (Semaphore::new(settings.connects_in_flight_max), Notify::new());
+        Self { settings, metrics, lifecycle, known: Mutex::default(), room, attempts, availability, changed }
     }
 
     /// Lets a session in as whom it says it is.
@@ -91,7 +103,12 @@ impl Accounts {
 
     /// Whether any account is connected: then RabbitMQ can be used.
     pub(super) fn is_connected(&self) -> bool {
-        self.known().values().any(|it| matches!(*it.state.borrow(), State::Connected { .. }))
+        let is_connected = |it: &State| matches!(it, State::Connected { relay, .. } if relay.epochs.now().is_some());
+        self.known().values().any(|it| is_connected(&it.state.borrow()))
+    }
+
+    fn holds(&self) -> bool {
+        self.settings.outage == Outage::Hold
     }
 
     /// C2, C4, C20.
@@ -150,190 +167,12 @@ impl Known {
     }
 }
 
-/// An account's place among the known ones, held by the task that keeps it.
-struct Place {
-    accounts: Arc<Accounts>,
-    account: Account,
-    known: Arc<Known>,
-}
-
-/// What an account that is connected consists of.
-struct Connected {
-    relay: Arc<Relay>,
-    generation: Arc<Generation>,
-    _room: OwnedSemaphorePermit,
-    _counted: Counted,
-}
-
-impl Place {
-    async fn keep(self) {
-        let stopping = self.accounts.lifecycle.stopping();
-        let Some(outcome) = stopping.run_until_cancelled(self.connect()).await else { return };
-        let connected = match outcome {
-            Ok(connected) => connected,
-            Err(fault) => return self.fail(fault),
-        };
-        debug!(account = ?self.account, "connected to RabbitMQ for clients");
-        connected.relay.epochs.set(Some(connected.generation.clone()));
-        self.admit(&connected);
-        self.accounts.changed.notify_one();
-        self.serve(&connected).await;
-        self.fail(Fault::Unavailable);
-        let generation = &connected.generation;
-        if generation.tasks.ended().is_cancelled() && !stopping.is_cancelled() {
-            self.accounts.metrics.losses.inc();
-        }
-        connected.relay.epochs.set(None);
-        connected.relay.end(Fault::Unavailable);
-        generation.end().await;
-        drop(connected);
-        self.accounts.changed.notify_one();
-    }
-
-    async fn connect(&self) -> Result<Connected, Fault> {
-        let Accounts { settings, metrics, lifecycle, room, attempts, .. } = &*self.accounts;
-        let attempt = tokio::select! {
-            attempt = attempts.acquire() => attempt,
-            // Those who asked have gone while others connected.
-            () = self.abandoned() => return Err(Fault::Unavailable),
-        };
-        let _attempt = attempt.expect("it is never closed");
-        if room.available_permits() == 0 {
-            return Err(no_room(settings.accounts_max));
-        }
-        let (account, lifecycle) = (self.account.clone(), lifecycle.clone());
-        let context = Arc::new(Context::new(settings.clone(), account, metrics.clone(), lifecycle));
-        match Generation::connect(&context).await {
-            Ok(generation) => {
-                metrics.connects.inc();
-                // Not before: whom RabbitMQ refuses takes no room from others.
-                let Ok(room) = room.clone().try_acquire_owned() else {
-                    generation.end().await;
-                    return Err(no_room(settings.accounts_max));
-                };
-                Ok(Connected {
-                    relay: Relay::start(&context),
-                    generation,
-                    _room: room,
-                    _counted: Counted::new(&metrics.accounts),
-                })
-            }
-            Err(error) => {
-                metrics.connect_failures.inc();
-                Err(error.fault(&context))
-            }
-        }
-    }
-
-    /// Until it is lost, or nobody has used it for a while, or the process stops.
-    async fn serve(&self, connected: &Connected) {
-        let ended = connected.generation.tasks.ended();
-        let mut is_known = true;
-        loop {
-            tokio::select! {
-                () = ended.cancelled() => return,
-                () = self.known.due.notified(), if is_known => {
-                    match ended.run_until_cancelled(self.check(connected)).await {
-                        Some(Ok(())) => self.admit(connected),
-                        Some(Err(fault)) => {
-                            is_known = false;
-                            self.fail(fault);
-                        }
-                        None => return,
-                    }
-                }
-                () = sleep_until(self.next_look(&connected.relay)) => if self.is_idle(&connected.relay) {
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Whether RabbitMQ would still let the account in.
-    async fn check(&self, connected: &Connected) -> Result<(), Fault> {
-        let _attempt = self.accounts.attempts.acquire().await.expect("it is never closed");
-        match connect(&connected.relay.context, Role::Private).await {
-            Ok(connection) => close(&connection).await,
-            Err(error) => match error.fault(&connected.relay.context) {
-                // RabbitMQ looks at login and passcode first.
-                Fault::ConnectionLimit(_) => {}
-                fault => return Err(fault),
-            },
-        }
-        Ok(())
-    }
-
-    fn admit(&self, connected: &Connected) {
-        let relay = connected.relay.clone();
-        self.known.state.send_replace(State::Connected { relay, checked: Instant::now() });
-    }
-
-    /// Who waits is told; who comes from now on makes another attempt.
-    fn fail(&self, fault: Fault) {
-        self.leave();
-        self.known.state.send_replace(State::Failed(fault));
-    }
-
-    /// Returns when nobody asks for the account, and nobody finds it any more.
-    async fn abandoned(&self) {
-        loop {
-            self.known.state.closed().await;
-            if self.leave_if(|| true) {
-                return;
-            }
-        }
-    }
-
-    fn next_look(&self, relay: &Relay) -> Instant {
-        let (now, idle_time) = (Instant::now(), self.accounts.settings.account_idle_time);
-        let idle_at = relay.unused_since().map(|it| it + idle_time).filter(|it| *it > now);
-        idle_at.unwrap_or(now + idle_time)
-    }
-
-    /// If so, nobody finds it any more.
-    fn is_idle(&self, relay: &Relay) -> bool {
-        let idle_time = self.accounts.settings.account_idle_time;
-        self.leave_if(|| relay.unused_since().is_some_and(|it| it.elapsed() >= idle_time))
-    }
-
-    /// If nobody asks for the account just now. Looked at first: whoever asked before has a link by then, or has gone.
-    fn leave_if(&self, is_unused: impl Fn() -> bool) -> bool {
-        let mut known = self.accounts.known();
-        let leaves = self.known.state.receiver_count() == 0 && is_unused();
-        if leaves {
-            self.leave_among(&mut known);
-        }
-        leaves
-    }
-
-    fn leave(&self) {
-        self.leave_among(&mut self.accounts.known());
-    }
-
-    /// Somebody else may have the place already.
-    fn leave_among(&self, known: &mut HashMap<Account, Arc<Known>>) {
-        if known.get(&self.account).is_some_and(|it| Arc::ptr_eq(it, &self.known)) {
-            known.remove(&self.account);
-        }
-    }
-}
-
-/// However its task ends, nobody waits for it any longer.
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.leave();
-    }
-}
-
-fn no_room(max: usize) -> Fault {
-    Fault::ConnectionLimit(format!("this gateway uses at most {max} accounts of RabbitMQ (broker.amqp.accounts_max)"))
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::lifecycle::Readiness;
     use crate::telemetry::Registry;
 
     fn credentials(login: &str) -> Credentials {
@@ -347,7 +186,9 @@ mod tests {
         let urls = vec![format!("amqp://{}", silent.local_addr().unwrap()).parse().unwrap()];
         let settings = Settings { urls, connects_in_flight_max: 1, ..Settings::default() };
         let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
-        let accounts = Arc::new(Accounts::new(Arc::new(settings), metrics, lifecycle.clone()));
+        let latch = Readiness::default().latch("broker");
+        let availability = Availability::start(&settings, &metrics, &lifecycle, latch);
+        let accounts = Arc::new(Accounts::new(Arc::new(settings), metrics, lifecycle.clone(), availability));
         let ask = |login: &str| accounts.ask(accounts.account(&credentials(login)).unwrap());
         let first = ask("first");
         let _stream = silent.accept().await.unwrap();

@@ -3,6 +3,9 @@
 
 use std::time::Duration;
 
+/// So many times the longest pause is one after a refusal: RabbitMQ has work with each login, and logs it.
+const REFUSED: u32 = 5;
+
 #[derive(Debug)]
 pub(super) struct Backoff {
     min: Duration,
@@ -20,8 +23,8 @@ impl Backoff {
     }
 
     /// `chance` is from 0 to 1; the pause is between half and all of what is due.
-    pub(super) fn pause(&mut self, chance: f64) -> Duration {
-        let due = self.next.min(self.max);
+    pub(super) fn pause(&mut self, is_refused: bool, chance: f64) -> Duration {
+        let due = self.next.min(if is_refused { self.max * REFUSED } else { self.max });
         self.next = due * 2;
         due.mul_f64(0.5 + chance.clamp(0.0, 1.0) / 2.0)
     }
@@ -32,12 +35,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn after_refusals_pauses_grow_longer_than_without_an_answer() {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(1));
+        let pauses: Vec<_> = (0..7).map(|_| backoff.pause(true, 1.0).as_millis()).collect();
+        assert_eq!(pauses, [200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
+        assert_eq!(backoff.pause(false, 1.0).as_millis(), 1_000);
+    }
+
+    #[test]
     fn pauses_double_up_to_the_bound_and_begin_anew() {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-        let pauses: Vec<_> = (0..7).map(|_| backoff.pause(1.0).as_millis()).collect();
+        let pauses: Vec<_> = (0..7).map(|_| backoff.pause(false, 1.0).as_millis()).collect();
         assert_eq!(pauses, [200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
         backoff.reset();
-        assert_eq!(backoff.pause(0.0).as_millis(), 100);
-        assert_eq!(backoff.pause(0.5).as_millis(), 300);
+        assert_eq!(backoff.pause(false, 0.0).as_millis(), 100);
+        assert_eq!(backoff.pause(false, 0.5).as_millis(), 300);
     }
 }

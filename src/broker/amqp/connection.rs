@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::{Stream, StreamExt};
+use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::runtime::default_runtime;
 use lapin::tcp::AMQPUriTcpExt;
 use lapin::uri::{AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
-use lapin::{Connection, ConnectionProperties, Event};
+use lapin::{Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -82,6 +83,21 @@ impl ConnectError {
             Self::TimedOut(_) => Fault::Unavailable,
         }
     }
+
+    /// Whether RabbitMQ answered, and will most likely say the same again.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Broker(error) => match error.kind() {
+                ErrorKind::ProtocolError(error) => matches!(
+                    error.kind(),
+                    AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED) | AMQPErrorKind::Hard(AMQPHardError::NOTALLOWED)
+                ),
+                _ => false,
+            },
+            Self::Fault(fault) => matches!(fault, Fault::Amqp { name: "not_found" | "access_refused", .. }),
+            Self::TimedOut(_) => false,
+        }
+    }
 }
 
 /// Tries one address after the other. What RabbitMQ has against a client's account, it has everywhere.
@@ -94,6 +110,9 @@ pub(super) async fn connect(context: &Context, role: Role) -> Result<Connection,
         match connect_to(context, role, url).await {
             Ok(connection) => {
                 context.first_url.store(number, Ordering::Relaxed);
+                if let Some((address, error)) = refusal {
+                    warn!(address, connection = role.as_str(), %error, "can't connect to RabbitMQ; another address works");
+                }
                 return Ok(connection);
             }
             Err(error) if *account != Account::Gateway && error.fault(context) != Fault::Unavailable => {
@@ -101,12 +120,12 @@ pub(super) async fn connect(context: &Context, role: Role) -> Result<Connection,
                 return Err(error);
             }
             Err(error) => {
-                warn!(address = url.address(), connection = role.as_str(), %error, "can't connect to RabbitMQ");
-                refusal = Some(error);
+                debug!(address = url.address(), connection = role.as_str(), %error, "can't connect to RabbitMQ");
+                refusal = Some((url.address(), error));
             }
         }
     }
-    Err(refusal.expect("there is an address"))
+    Err(refusal.expect("there is an address").1)
 }
 
 async fn connect_to(context: &Context, role: Role, url: &Url) -> Result<Connection, ConnectError> {
@@ -208,7 +227,12 @@ pub(super) async fn watch(
         }
     }
     let cause = cause.map_or_else(|| "closed".to_owned(), |it| it.to_string());
-    warn!(connection = role.as_str(), account = ?context.account, cause, "lost a connection to RabbitMQ");
+    let (connection, account) = (role.as_str(), &context.account);
+    if lost.is_cancelled() {
+        debug!(connection, ?account, cause, "lost a further connection to RabbitMQ");
+    } else {
+        warn!(connection, ?account, cause, "lost a connection to RabbitMQ");
+    }
     lost.cancel();
 }
 

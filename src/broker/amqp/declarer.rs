@@ -122,7 +122,12 @@ impl Declarer {
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), Fault> {
         let task = Task::Declare { name: queue.name.clone(), declare: queue.declare.clone() };
         let answer = self.ask(channel_of(&queue.name), task).await;
-        queue.declared.store(if answer.is_ok() { self.generation } else { REFUSED }, Ordering::Relaxed);
+        let declared = match answer {
+            Ok(_) => self.generation,
+            Err(Fault::TimedOut(_) | Fault::Unavailable) => NOT_YET,
+            Err(_) => REFUSED,
+        };
+        queue.declared.store(declared, Ordering::Relaxed);
         answer.map(drop)
     }
 

@@ -54,6 +54,15 @@ impl Context {
     }
 }
 
+/// Whether RabbitMQ did not refuse what it was asked for, but was not there, or about to go.
+pub(super) fn is_outage(fault: &Fault) -> bool {
+    match fault {
+        Fault::TimedOut(_) | Fault::Unavailable => true,
+        Fault::Amqp { name, .. } => ["connection_forced", "internal_error"].contains(name),
+        _ => false,
+    }
+}
+
 /// `NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (3) is reached`, and alike for a user or a
 /// node, which say so themselves.
 fn limit(error: &AMQPError) -> Option<String> {
@@ -141,6 +150,18 @@ mod tests {
         let text = "INTERNAL_ERROR - vhost 'site' is down".to_owned();
         check(&down, Fault::Amqp { name: "internal_error", text }, Fault::Unavailable);
         check(&ErrorKind::MissingHeartbeatError.into(), Fault::Unavailable, Fault::Unavailable);
+    }
+
+    #[test]
+    fn a_connection_that_is_closed_is_an_outage_and_a_refusal_is_none() {
+        let context = context(Account::Gateway);
+        let fault = |kind: AMQPErrorKind| context.fault(&error(kind, "text"));
+        assert!(is_outage(&fault(AMQPHardError::CONNECTIONFORCED.into())));
+        assert!(is_outage(&fault(AMQPHardError::INTERNALERROR.into())));
+        assert!(is_outage(&Fault::Unavailable) && is_outage(&Fault::TimedOut(1)));
+        assert!(!is_outage(&fault(AMQPSoftError::NOTFOUND.into())));
+        assert!(!is_outage(&fault(AMQPSoftError::ACCESSREFUSED.into())));
+        assert!(!is_outage(&Fault::ConnectionLimit("3".to_owned())));
     }
 
     #[test]

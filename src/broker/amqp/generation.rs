@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::bench::find_exchange;
 use super::connection::{ConnectError, Role};
-use super::context::Context;
+use super::context::{Account, Context};
 use super::feeds;
 use super::ids::Ids;
 use super::line::Line;
@@ -31,17 +31,16 @@ static NUMBER: AtomicU64 = AtomicU64::new(1);
 
 impl Generation {
     /// Connects for private channels, which proves that RabbitMQ is there and takes the account; for publishing and for
-    /// feeds once somebody needs that.
+    /// feeds once somebody needs that, as with the gateway's account somebody always does.
     pub(super) async fn connect(context: &Arc<Context>) -> Result<Arc<Self>, ConnectError> {
         let urls = context.settings.urls.len();
         context.first_url.store(rand::random_range(0..urls), Ordering::Relaxed);
         let tasks = Tasks::new(context.lifecycle.clone());
-        let started = Self::start(context, &tasks).await;
-        if started.is_err() {
-            // What was begun ends with it.
-            tasks.ended().cancel();
-        }
-        started.map(Arc::new)
+        // What was begun ends with an attempt that fails, or is given up.
+        let begun = tasks.ended().clone().drop_guard();
+        let generation = Arc::new(Self::start(context, &tasks).await?);
+        begun.disarm();
+        Ok(generation)
     }
 
     async fn start(context: &Arc<Context>, tasks: &Tasks) -> Result<Self, ConnectError> {
@@ -49,21 +48,19 @@ impl Generation {
         let pause = context.settings.reconnect_delay_min;
         let checks = SharedLine::new(&Line::new(context, tasks, Role::Checks), pause);
         let homes = Homes::open(context, tasks, &checks, number).await?;
-        check_topic_exchange(context, &homes.first().line).await?;
         let publish_line = SharedLine::new(&Line::new(context, tasks, Role::Publish), pause);
         let ids = Arc::new(Ids::new());
-        let exchanges = Exchanges::start(context, tasks, &checks);
         let feeds = feeds::Parts::start(context, tasks, &checks, &ids, number);
+        if context.account == Account::Gateway {
+            for line in [feeds.line.clone(), publish_line.now()] {
+                // Should it fail, those who need it try again.
+                tasks.spawn(async move { drop(line.open().await) });
+            }
+        }
+        check_topic_exchange(context, &homes.first().line).await?;
+        let exchanges = Exchanges::start(context, tasks, &checks);
         let private = private::Parts { context: context.clone(), homes, ids };
         Ok(Self { number, feeds, private, publish_line, exchanges, tasks: tasks.clone(), checks })
-    }
-
-    /// Connects what would be connected later, so that the first who needs it does not have to wait. Should it fail, they
-    /// try again.
-    pub(super) fn warm_up(&self) {
-        for line in [self.feeds.line.clone(), self.publish_line.now()] {
-            self.tasks.spawn(async move { drop(line.open().await) });
-        }
     }
 
     pub(super) fn has_ended(&self) -> bool {

@@ -12,24 +12,17 @@ pub(super) struct Ids {
     random: String,
     messages: AtomicU64,
     queues: AtomicU64,
-    scopes: AtomicU64,
 }
 
 impl Ids {
     pub(super) fn new() -> Self {
         let random = rand::rng().sample_iter(Alphanumeric).take(8).map(char::from).collect();
-        let scopes = AtomicU64::new(rand::rng().random());
-        Self { random, messages: AtomicU64::new(0), queues: AtomicU64::new(0), scopes }
+        Self { random, messages: AtomicU64::new(0), queues: AtomicU64::new(0) }
     }
 
     /// A `message-id` for subscribers.
     pub(super) fn next_message(&self) -> String {
         format!("{}-{}", self.random, self.messages.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// The scope of the tokens of one channel. It begins anywhere, so that no generation repeats those of another.
-    pub(super) fn next_scope(&self) -> u64 {
-        self.scopes.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A queue that subscriptions share. The names begin as those of Web STOMP do: permissions of accounts that were

@@ -9,6 +9,11 @@ use crate::telemetry::Registry;
 /// From one round trip on the same host to the operation timeout.
 const CONFIRM_BUCKETS: [f64; 10] = [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5, 10.0];
 
+/// From a connection that somebody closed to a broken machine.
+const OUTAGE_BUCKETS: [f64; 8] = [0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0];
+
+const RESUME_BUCKETS: [f64; 8] = [0.05, 0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
+
 /// Handles of all metrics, made once. Cloning it clones handles.
 #[derive(Clone, Debug)]
 pub struct Metrics {
@@ -18,13 +23,18 @@ pub struct Metrics {
     pub(super) losses: IntCounter,
     pub(super) blocked: IntGauge,
     pub(super) publishes_in_flight: IntGauge,
+    pub(super) publish_queue: PublishQueue,
     pub(super) confirm_seconds: Histogram,
     pub(super) republished: IntCounter,
     pub(super) feed_deliveries: IntCounter,
     pub(super) feed_bindings: IntGauge,
+    pub(super) feed_bindings_behind: IntGauge,
+    pub(super) outage_seconds: Histogram,
+    pub(super) resume_seconds: Histogram,
     pub(super) private_channels: IntGauge,
     pub(super) private_deliveries: IntCounter,
     pub(super) private_consumers: IntGauge,
+    pub(super) stale_settlements: IntCounter,
     pub(super) unsettled: IntGauge,
     pub(super) accounts: IntGauge,
     pub(super) feed_queues: IntGauge,
@@ -39,6 +49,33 @@ pub struct Metrics {
     requeued: IntCounter,
 }
 
+/// Of what waits to be written or confirmed.
+#[derive(Clone, Debug)]
+pub(super) struct PublishQueue {
+    pub(super) messages: IntGauge,
+    pub(super) bytes: IntGauge,
+    pub(super) expired: IntCounter,
+}
+
+impl PublishQueue {
+    fn new(registry: &Registry) -> Self {
+        Self {
+            messages: registry.gauge(
+                "broker_amqp_publish_queue_messages",
+                "Messages that wait to be written or confirmed, also those that are held while RabbitMQ is away.",
+            ),
+            bytes: registry.gauge(
+                "broker_amqp_publish_queue_bytes",
+                "Bytes that wait to be written or confirmed, each message with its overhead.",
+            ),
+            expired: registry.counter(
+                "broker_amqp_publishes_expired_total",
+                "Messages that were held for broker.hold_time, and refused then.",
+            ),
+        }
+    }
+}
+
 impl Metrics {
     pub fn new(registry: &Registry) -> Self {
         let connects =
@@ -51,10 +88,15 @@ impl Metrics {
         let settles =
             registry.counters("broker_amqp_settlements_total", "Deliveries of queues that were settled.", &["verdict"]);
         let connections = registry.gauges("broker_amqp_connections", "Connections to RabbitMQ.", &["role"]);
+        let [outage_seconds, resume_seconds] = outages(registry);
         Self {
             accounts: registry.gauge("broker_amqp_accounts", "Accounts of RabbitMQ that are in use."),
             private_consumers: registry
                 .gauge("broker_amqp_private_consumers", "Subscriptions that have a consumer of their own."),
+            stale_settlements: registry.counter(
+                "broker_amqp_stale_settlements_total",
+                "Settlements of what a lost channel had delivered: RabbitMQ does not hear of them, and delivers it again.",
+            ),
             unsettled: registry.gauge(
                 "broker_amqp_unsettled",
                 "Messages that RabbitMQ has delivered to sessions and waits to hear about.",
@@ -74,6 +116,7 @@ impl Metrics {
             ),
             publishes_in_flight: registry
                 .gauge("broker_amqp_publishes_in_flight", "Messages that RabbitMQ was sent and has not confirmed."),
+            publish_queue: PublishQueue::new(registry),
             confirm_seconds: registry.histogram(
                 "broker_amqp_confirm_seconds",
                 "From writing a message to its confirm; one message of each batch is observed.",
@@ -81,7 +124,7 @@ impl Metrics {
             ),
             republished: registry.counter(
                 "broker_amqp_republished_total",
-                "Messages published again because RabbitMQ closed their channel for another one.",
+                "Messages published again because their channel or connection was lost before they were confirmed.",
             ),
             feed_deliveries: registry.counter(
                 "broker_amqp_feed_deliveries_total",
@@ -89,6 +132,12 @@ impl Metrics {
             ),
             feed_bindings: registry
                 .gauge("broker_amqp_feed_bindings", "Topics and patterns that are bound at RabbitMQ."),
+            feed_bindings_behind: registry.gauge(
+                "broker_amqp_feed_bindings_behind",
+                "Topics and patterns that were bound when RabbitMQ was lost, and are not again.",
+            ),
+            outage_seconds,
+            resume_seconds,
             private_channels: registry
                 .gauge("broker_amqp_private_channels", "Sessions that hold a channel of their own."),
             private_deliveries: registry.counter(
@@ -124,6 +173,7 @@ impl Metrics {
                 | Fault::Refused(_)
                 | Fault::Unavailable
                 | Fault::Unsupported(_)
+                | Fault::UserSessions { .. }
                 | Fault::VhostRefused { .. },
             ) => &self.failed,
         };
@@ -138,6 +188,15 @@ impl Metrics {
         };
         counter.inc_by(count as u64);
     }
+}
+
+fn outages(registry: &Registry) -> [Histogram; 2] {
+    let outage = "From the loss of an account's connections to RabbitMQ until they are there again.";
+    let resume = "From then until all that was subscribed is so again.";
+    [
+        registry.histogram("broker_amqp_outage_seconds", outage, &OUTAGE_BUCKETS),
+        registry.histogram("broker_amqp_resume_seconds", resume, &RESUME_BUCKETS),
+    ]
 }
 
 /// Counts one in a gauge for as long as it lives, however that ends.

@@ -1,21 +1,24 @@
 //! RabbitMQ over AMQP 0-9-1.
 //!
 //! ```text
-//!  supervisor ── connects ──▶ generation: its connections; when one that consumes is lost, all of this ends
+//!  supervisor ── connects ──▶ generation: its connections; when one that consumes is lost, all of it ends
+//!                               │
+//!               relay: what goes on in the next one, or ends with the first (`broker.outage`)
 //!                               │
 //!   Link::publish ────▶ publishing: lanes ─▶ writer ─▶ confirm channel ─▶ window ─▶ Pending
 //!   Link::subscribe ──▶ feeds (topics, shared): lane ─▶ bind;  consumer ─▶ Table ─▶ Outbox
 //!                  └──▶ private (queues, acks): worker ─▶ channel of the session ─▶ Outbox
 //! ```
 //!
-//! A link belongs to one generation and is lost with it. That is the gateway's own account, or one of those that
-//! `accounts` makes of what clients say in CONNECT.
+//! A link belongs to the relay of an account: the gateway's own, or one of those that `accounts` makes of what clients say
+//! in CONNECT.
 //!
 //! The AMQP library is used here alone, by rules that its behaviour asks for: one task publishes on a channel; what a
 //! client can write becomes a short string only after its length was checked; header values are long strings; no
 //! confirm is dropped; an acknowledgement never names tag 0; each wait has a deadline; it never reconnects by itself.
 
 mod accounts;
+mod availability;
 mod backoff;
 mod bench;
 mod connection;
@@ -53,13 +56,14 @@ use super::LinkRequest;
 use crate::lifecycle::{Latch, Lifecycle};
 use crate::session::Fault;
 use accounts::Accounts;
+use availability::Availability;
 use context::{Account, Context};
 use relay::Relay;
 
 pub use link::Link;
 pub use metrics::Metrics;
 pub use settings::{Identity, Name, NameError, Settings};
-pub use tls::{Tls, TlsFault, TlsFiles};
+pub use tls::{Tls, TlsFiles};
 pub use url::{Url, UrlError};
 
 /// Which one of several serves this value: always the same one.
@@ -83,16 +87,17 @@ impl Broker {
     /// RabbitMQ can be used.
     pub fn start(settings: Settings, lifecycle: &Lifecycle, latch: Latch, metrics: Metrics) -> Self {
         let settings = Arc::new(settings);
+        let availability = Availability::start(&settings, &metrics, lifecycle, latch);
         Self(match settings.identity {
             Identity::Client => {
-                let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone()));
-                lifecycle.spawn_background(lifecycle.vital(probe::run(accounts.clone(), latch)));
+                let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone(), availability));
+                lifecycle.spawn_background(lifecycle.vital(probe::run(accounts.clone())));
                 Identified::Clients(accounts)
             }
             Identity::Gateway => {
                 let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
                 let relay = Relay::start(&context);
-                lifecycle.spawn_background(lifecycle.vital(supervisor::run(relay.clone(), latch)));
+                lifecycle.spawn_background(lifecycle.vital(supervisor::run(relay.clone(), availability)));
                 Identified::Gateway(relay)
             }
         })

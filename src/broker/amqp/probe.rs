@@ -10,13 +10,12 @@ use lapin::runtime::default_runtime;
 use lapin::tcp::AMQPUriTcpExt;
 use lapin::uri::AMQPScheme;
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::accounts::Accounts;
 use super::backoff::Backoff;
 use super::settings::Settings;
 use super::url::Url;
-use crate::lifecycle::Latch;
 
 /// RabbitMQ logs a warning of each, so they are few; and there are none while an account is connected.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -26,25 +25,27 @@ const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
 /// A method frame on channel 0: type and channel, size, then class and method of `connection.start`.
 const START: ([u8; 3], [u8; 4]) = ([1, 0, 0], [0, 10, 0, 10]);
 
-pub(super) async fn run(accounts: Arc<Accounts>, latch: Latch) {
+pub(super) async fn run(accounts: Arc<Accounts>) {
     let stopping = accounts.lifecycle.stopping();
-    stopping.run_until_cancelled(watch(&accounts, &latch)).await;
-    tell(&accounts, &latch, false);
+    stopping.run_until_cancelled(watch(&accounts)).await;
+    tell(&accounts, false);
 }
 
-async fn watch(accounts: &Accounts, latch: &Latch) {
+async fn watch(accounts: &Accounts) {
     let settings = &accounts.settings;
+    let mut told = None;
     let mut backoff = Backoff::new(settings.reconnect_delay_min, settings.reconnect_delay_max);
     loop {
         let is_there = accounts.is_connected() || answers(settings).await;
-        if is_there != latch.is_set() {
-            tell(accounts, latch, is_there);
+        if told != Some(is_there) {
+            tell(accounts, is_there);
+            told = Some(is_there);
         }
         let pause = if is_there {
             backoff.reset();
             INTERVAL
         } else {
-            backoff.pause(rand::random())
+            backoff.pause(false, rand::random())
         };
         // Both are cancel-safe: a notification that comes now is kept.
         tokio::select! {
@@ -54,13 +55,14 @@ async fn watch(accounts: &Accounts, latch: &Latch) {
     }
 }
 
-fn tell(accounts: &Accounts, latch: &Latch, is_there: bool) {
-    let urls = &accounts.settings.urls;
+fn tell(accounts: &Accounts, is_there: bool) {
+    let Accounts { availability, lifecycle, settings, .. } = accounts;
     if is_there {
-        info!(?urls, "RabbitMQ answers");
+        info!(urls = ?settings.urls, "RabbitMQ answers");
+    } else if !lifecycle.stopping().is_cancelled() {
+        warn!(urls = ?settings.urls, "RabbitMQ does not answer; {}", settings.outage.consequence());
     }
-    accounts.metrics.connected.set(is_there.into());
-    latch.set(is_there);
+    availability.set(is_there);
 }
 
 /// Whether any of the addresses does.
@@ -70,7 +72,7 @@ async fn answers(settings: &Settings) -> bool {
         let outcome = timeout(settings.connect_timeout, start(settings, url)).await;
         match outcome.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(()) => return true,
-            Err(error) => warn!(address = url.address(), %error, "RabbitMQ does not answer"),
+            Err(error) => debug!(address = url.address(), %error, "RabbitMQ does not answer"),
         }
     }
     false

@@ -28,7 +28,7 @@ const MAX_AGE: &str = "x-max-age";
 const QUEUE_TYPE: &str = "x-queue-type";
 const QUEUE_NAME: &str = "x-queue-name";
 const PRIORITY: &str = "x-priority";
-const STREAM_OFFSET: &str = "x-stream-offset";
+pub(super) const STREAM_OFFSET: &str = "x-stream-offset";
 const STREAM_FILTER: &str = "x-stream-filter";
 const STREAM_UNFILTERED: &str = "x-stream-match-unfiltered";
 

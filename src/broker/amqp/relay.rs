@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
-use super::context::Context;
+use super::context::{Account, Context};
 use super::epochs::Epochs;
 use super::feeds::Feeds;
 use super::generation::Generation;
@@ -23,7 +24,7 @@ pub(super) struct Relay {
     pub(super) epochs: Epochs,
     pub(super) feeds: Feeds,
     publishers: Vec<Publisher>,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     links: Mutex<Links>,
 }
 
@@ -34,6 +35,8 @@ struct Links {
     over: Option<Fault>,
     /// Since when there is none.
     unused_since: Instant,
+    /// Since when there is no generation any more.
+    lost_at: Option<Instant>,
 }
 
 impl Relay {
@@ -42,7 +45,7 @@ impl Relay {
         let (epochs, tasks) = (Epochs::new(), Tasks::new(context.lifecycle.clone()));
         let publishers = publishing::start(context, &tasks, &epochs);
         let feeds = Feeds::start(context, &tasks, &epochs);
-        let links = Links { outboxes: HashMap::new(), over: None, unused_since: Instant::now() };
+        let links = Links { outboxes: HashMap::new(), over: None, unused_since: Instant::now(), lost_at: None };
         Arc::new(Self { context: context.clone(), epochs, feeds, publishers, tasks, links: Mutex::new(links) })
     }
 
@@ -91,12 +94,29 @@ impl Relay {
         &self.publishers[one_of(self.publishers.len(), session)]
     }
 
-    /// Uses the generation until it ends, or the process stops. What is left of it has to be ended then.
-    pub(super) async fn serve(&self, generation: &Arc<Generation>) {
+    /// From now on the generation is used.
+    pub(super) fn begin(&self, generation: &Arc<Generation>) {
+        let lost_at = self.links().lost_at.take();
         self.epochs.set(Some(generation.clone()));
-        generation.tasks.ended().cancelled().await;
+        if let Some(lost_at) = lost_at {
+            let (epochs, context, number) = (self.epochs.clone(), self.context.clone(), generation.number);
+            generation.tasks.spawn(async move { resume(&epochs, &context, number, lost_at).await });
+        }
+    }
+
+    /// The generation of now has ended. What is left of it has to be ended then.
+    pub(super) fn lost(&self) {
+        let Context { account, lifecycle, metrics, settings, .. } = &*self.context;
         self.epochs.set(None);
-        if self.context.settings.outage == Outage::Reject {
+        self.links().lost_at = Some(Instant::now());
+        if !lifecycle.stopping().is_cancelled() {
+            metrics.losses.inc();
+            match account {
+                Account::Client { .. } => debug!(?account, "RabbitMQ is lost for clients"),
+                Account::Gateway => warn!("RabbitMQ is lost; {}", settings.outage.consequence()),
+            }
+        }
+        if settings.outage == Outage::Reject {
             self.tell_lost();
         }
     }
@@ -104,6 +124,7 @@ impl Relay {
     /// There will be no other generation: all links are lost.
     pub(super) fn end(&self, fault: Fault) {
         self.links().over = Some(fault);
+        self.epochs.set(None);
         self.tasks.ended().cancel();
         self.tell_lost();
     }
@@ -122,5 +143,18 @@ impl Relay {
 
     fn links(&self) -> MutexGuard<'_, Links> {
         self.links.lock().expect("no panic while held")
+    }
+}
+
+/// Waits until all that was subscribed is so again.
+async fn resume(epochs: &Epochs, context: &Context, number: u64, lost_at: Instant) {
+    let (begun, outage) = (Instant::now(), lost_at.elapsed());
+    context.metrics.outage_seconds.observe(outage.as_secs_f64());
+    epochs.gate.opened(number).await;
+    let resume = begun.elapsed();
+    context.metrics.resume_seconds.observe(resume.as_secs_f64());
+    match &context.account {
+        account @ Account::Client { .. } => debug!(?account, ?outage, ?resume, "RabbitMQ is back for clients"),
+        Account::Gateway => info!(?outage, ?resume, "RabbitMQ is back, and all is subscribed again"),
     }
 }

@@ -16,6 +16,8 @@ pub struct Settings {
     pub outage: Outage,
     /// How long a SEND is held then.
     pub hold_time: Duration,
+    /// How long RabbitMQ may be away then before `/ready` says so.
+    pub ready_grace: Duration,
     /// Whose account a session uses.
     pub identity: Identity,
     /// How long an account of clients stays connected without a session.
@@ -35,7 +37,8 @@ pub struct Settings {
     pub connection_name: String,
     /// How long connecting to one address may take.
     pub connect_timeout: Duration,
-    /// The first pause before connecting again; it doubles up to the other, and each is shortened by chance.
+    /// The first pause before connecting again; it doubles up to the other, and each is shortened by chance. Where
+    /// RabbitMQ refuses the login they grow five times as long.
     pub reconnect_delay_min: Duration,
     pub reconnect_delay_max: Duration,
     /// How long any one answer of the broker may take.
@@ -67,6 +70,7 @@ impl Default for Settings {
             urls: vec![Url::default()],
             outage: Outage::Reject,
             hold_time: Duration::from_secs(60),
+            ready_grace: Duration::from_secs(30),
             identity: Identity::Gateway,
             account_idle_time: Duration::from_secs(60),
             account_check_interval: Duration::from_secs(300),
@@ -78,7 +82,7 @@ impl Default for Settings {
             connection_name: "stompgate".to_owned(),
             connect_timeout: Duration::from_secs(5),
             reconnect_delay_min: Duration::from_millis(200),
-            reconnect_delay_max: Duration::from_secs(5),
+            reconnect_delay_max: Duration::from_secs(1),
             operation_timeout: Duration::from_secs(10),
             topic_exchange: Name("amq.topic".to_owned()),
             feed_shards: 2,

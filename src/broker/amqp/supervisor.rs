@@ -3,37 +3,48 @@
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use super::availability::Availability;
 use super::backoff::Backoff;
 use super::generation::Generation;
 use super::metrics::Counted;
 use super::relay::Relay;
-use crate::lifecycle::Latch;
 use crate::session::Fault;
 
-pub(super) async fn run(relay: Arc<Relay>, latch: Latch) {
+pub(super) async fn run(relay: Arc<Relay>, availability: Availability) {
     let context = &relay.context;
     let stopping = context.lifecycle.stopping().clone();
     let settings = &context.settings;
     let mut backoff = Backoff::new(settings.reconnect_delay_min, settings.reconnect_delay_max);
+    // Said once, however often it is tried.
+    let mut last_error = String::new();
     loop {
         let begun = Instant::now();
         let Some(outcome) = stopping.run_until_cancelled(Generation::connect(context)).await else { break };
-        match outcome {
+        let is_refused = match outcome {
             Ok(generation) => {
-                serve(&relay, &latch, &generation).await;
+                last_error = String::new();
+                serve(&relay, &availability, &generation).await;
                 // A broker that takes connections and drops them at once gets longer and longer pauses, too.
                 if begun.elapsed() > settings.reconnect_delay_max {
                     backoff.reset();
                 }
+                false
             }
             Err(error) => {
                 context.metrics.connect_failures.inc();
-                warn!(urls = ?settings.urls, %error, "RabbitMQ can't be used; connecting again after a pause");
+                let text = error.to_string();
+                if text == last_error {
+                    debug!(error = text, "RabbitMQ still can't be used");
+                } else {
+                    warn!(urls = ?settings.urls, error = text, "RabbitMQ can't be used; trying again and again");
+                    last_error = text;
+                }
+                error.is_refusal()
             }
-        }
-        let pause = backoff.pause(rand::random());
+        };
+        let pause = backoff.pause(is_refused, rand::random());
         if stopping.is_cancelled() || stopping.run_until_cancelled(sleep(pause)).await.is_none() {
             break;
         }
@@ -42,20 +53,16 @@ pub(super) async fn run(relay: Arc<Relay>, latch: Latch) {
 }
 
 /// Until the generation ends, or the process stops: both cancel the same token.
-async fn serve(relay: &Relay, latch: &Latch, generation: &Arc<Generation>) {
+async fn serve(relay: &Relay, availability: &Availability, generation: &Arc<Generation>) {
     let context = &relay.context;
     info!(urls = ?context.settings.urls, "connected to RabbitMQ");
     context.metrics.connects.inc();
-    context.metrics.connected.set(1);
     let counted = Counted::new(&context.metrics.accounts);
-    generation.warm_up();
-    latch.set(true);
-    relay.serve(generation).await;
-    latch.set(false);
+    relay.begin(generation);
+    availability.set(true);
+    generation.tasks.ended().cancelled().await;
+    availability.set(false);
+    relay.lost();
     drop(counted);
-    context.metrics.connected.set(0);
-    if !context.lifecycle.stopping().is_cancelled() {
-        context.metrics.losses.inc();
-    }
     generation.end().await;
 }

@@ -1,10 +1,9 @@
 //! TLS towards RabbitMQ: which roots are trusted, what the gateway shows of itself, and what is wrong with the files.
 
-use std::fs;
-
 use lapin::tcp::{RustlsConnector, RustlsConnectorConfig};
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
+
+use crate::pem::{self, Fault, File, Identity};
 
 /// What an operator says of it; each is empty if it is left out.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -24,6 +23,14 @@ impl TlsFiles {
     pub const CERTIFICATE: &str = "broker.amqp.tls.certificate_file";
     pub const KEY: &str = "broker.amqp.tls.key_file";
     pub const SERVER_NAME: &str = "broker.amqp.tls.server_name";
+
+    fn certificate(&self) -> File<'_> {
+        File { setting: Self::CERTIFICATE, name: &self.certificate }
+    }
+
+    fn key(&self) -> File<'_> {
+        File { setting: Self::KEY, name: &self.key }
+    }
 }
 
 /// Files that were read and checked. Cloning it clones a handle.
@@ -33,21 +40,12 @@ pub struct Tls {
     server_name: Option<String>,
 }
 
-/// What is wrong, and with which setting.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct TlsFault {
-    pub setting: &'static str,
-    pub problem: String,
-}
-
-type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
-
 impl Tls {
     /// Reads the files, or says all that is wrong with them.
-    pub fn load(files: &TlsFiles) -> Result<Self, Vec<TlsFault>> {
+    pub fn load(files: &TlsFiles) -> Result<Self, Vec<Fault>> {
         let server_name = server_name(&files.server_name);
         let roots = roots(&files.ca);
-        let identity = identity(&files.certificate, &files.key);
+        let identity = pem::identity(files.certificate(), files.key());
         match (server_name, roots, identity) {
             (Ok(server_name), Ok(roots), Ok(identity)) => {
                 let connector = connector(files, roots, identity).map_err(|fault| vec![fault])?;
@@ -70,75 +68,37 @@ impl Tls {
     }
 }
 
-fn server_name(name: &str) -> Result<Option<String>, TlsFault> {
+fn server_name(name: &str) -> Result<Option<String>, Fault> {
     match ServerName::try_from(name) {
         Ok(_) => Ok(Some(name.to_owned())),
         Err(_) if name.is_empty() => Ok(None),
-        Err(error) => Err(fault(TlsFiles::SERVER_NAME, format!("is no name that a certificate can hold: {error}"))),
+        Err(error) => {
+            Err(Fault::new(TlsFiles::SERVER_NAME, format!("is no name that a certificate can hold: {error}")))
+        }
     }
 }
 
-fn roots(file: &str) -> Result<RustlsConnectorConfig, TlsFault> {
+fn roots(file: &str) -> Result<RustlsConnectorConfig, Fault> {
     if file.is_empty() {
         let system = RustlsConnectorConfig::new_with_native_certs();
-        return system.map_err(|error| fault(TlsFiles::CA, format!("is empty, and the system has no roots: {error}")));
+        return system
+            .map_err(|error| Fault::new(TlsFiles::CA, format!("is empty, and the system has no roots: {error}")));
     }
-    Ok(RustlsConnectorConfig::default().with_parsable_certificates(certificates(TlsFiles::CA, file)?))
-}
-
-fn identity(certificate: &str, key: &str) -> Result<Option<Identity>, Vec<TlsFault>> {
-    match (certificate, key) {
-        ("", "") => Ok(None),
-        (_, "") => Err(vec![alone(TlsFiles::CERTIFICATE, TlsFiles::KEY)]),
-        ("", _) => Err(vec![alone(TlsFiles::KEY, TlsFiles::CERTIFICATE)]),
-        (certificate, key) => match (certificates(TlsFiles::CERTIFICATE, certificate), private_key(key)) {
-            (Ok(chain), Ok(key)) => Ok(Some((chain, key))),
-            (chain, key) => Err([chain.err(), key.err()].into_iter().flatten().collect()),
-        },
-    }
-}
-
-fn certificates(setting: &'static str, file: &str) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
-    let pem = read(setting, file)?;
-    let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(&pem).collect();
-    match found {
-        Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(fault(setting, format!("names {file:?}, which holds no certificate in PEM"))),
-        Err(error) => Err(fault(setting, format!("names {file:?}, which is not PEM: {error}"))),
-    }
-}
-
-fn private_key(file: &str) -> Result<PrivateKeyDer<'static>, TlsFault> {
-    let pem = read(TlsFiles::KEY, file)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem);
-    key.map_err(|error| fault(TlsFiles::KEY, format!("names {file:?}, which holds no private key in PEM: {error}")))
+    let listed = pem::certificates(File { setting: TlsFiles::CA, name: file })?;
+    Ok(RustlsConnectorConfig::default().with_parsable_certificates(listed))
 }
 
 fn connector(
     files: &TlsFiles,
     roots: RustlsConnectorConfig,
     identity: Option<Identity>,
-) -> Result<RustlsConnector, TlsFault> {
+) -> Result<RustlsConnector, Fault> {
     // Roots that can't be parsed are passed over: those of a system may be older than what is understood.
     let anonymous = roots.clone().connector_with_no_client_auth();
-    let anonymous = anonymous.map_err(|error| fault(TlsFiles::CA, format!("names {:?}: {error}", files.ca)))?;
+    let anonymous = anonymous.map_err(|error| Fault::new(TlsFiles::CA, format!("names {:?}: {error}", files.ca)))?;
     let Some((chain, key)) = identity else { return Ok(anonymous) };
-    roots.connector_with_single_cert(chain, key).map_err(|error| {
-        let (key, certificate) = (&files.key, &files.certificate);
-        fault(TlsFiles::KEY, format!("names {key:?}, which does not fit the certificate in {certificate:?}: {error}"))
-    })
-}
-
-fn read(setting: &'static str, file: &str) -> Result<Vec<u8>, TlsFault> {
-    fs::read(file).map_err(|error| fault(setting, format!("names {file:?}, which can't be read: {error}")))
-}
-
-fn alone(setting: &'static str, other: &str) -> TlsFault {
-    fault(setting, format!("is given without {other}: give both or none"))
-}
-
-const fn fault(setting: &'static str, problem: String) -> TlsFault {
-    TlsFault { setting, problem }
+    let connector = roots.connector_with_single_cert(chain, key);
+    connector.map_err(|error| Fault::mismatch(files.certificate(), files.key(), error))
 }
 
 #[cfg(test)]

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::outage::Outage;
 use super::queue::{Consumer, ConsumerId};
 use super::queues::{Handle, Name};
 use super::{Shared, random_name};
-use crate::broker::Pending;
+use crate::broker::{Outage, Pending};
 use crate::delivery::{Item, Outbox, Subscriber};
 use crate::destination::{Destination, Pattern};
 use crate::ident::SubscriptionKey;

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rand::distr::{Alphanumeric, SampleString};
 
-use super::LinkRequest;
+use super::{LinkRequest, Outage};
 use crate::delivery::Table;
 use crate::session::Fault;
 use account::Account;
@@ -25,7 +25,6 @@ use queues::Queues;
 
 pub use link::Link;
 pub use metrics::Metrics;
-pub use outage::Outage;
 pub use settings::Settings;
 
 /// A handle of the broker.

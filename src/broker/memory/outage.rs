@@ -9,17 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use tokio::sync::oneshot;
 
 use super::link::{LinkState, lock};
-use crate::broker::Pending;
+use crate::broker::{Outage, Pending};
 use crate::session::Fault;
-
-/// What an outage is to the sessions.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outage {
-    /// What they ask for waits, and takes effect in its order afterwards.
-    Hold,
-    /// They lose their links, and nobody gets a new one.
-    Reject,
-}
 
 /// Whether the broker is there, and what waits until it is.
 #[derive(Debug, Default)]

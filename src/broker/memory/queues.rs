@@ -179,7 +179,7 @@ impl Queues {
     /// Drops what has expired in any queue: one that nobody uses does not notice by itself. Says whether it did.
     fn sweep(&self) -> bool {
         let now = Instant::now();
-        let mut swept = self.swept.lock().expect("no panic while held");
+        let mut swept = self.swept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if now.duration_since(*swept) < SWEEP_INTERVAL {
             return false;
         }
@@ -203,7 +203,7 @@ impl Queues {
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<Name, Handle>> {
-        self.by_name.lock().expect("no panic while held")
+        self.by_name.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -234,7 +234,7 @@ impl Handle {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.queue.lock().expect("no panic while held")
+        self.0.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Tells queues apart, in an order without meaning.

@@ -28,10 +28,14 @@ fn broker(settings: Settings) -> Broker {
     Broker::new(settings, Metrics::new(&Registry::default()))
 }
 
-fn open(broker: &Broker) -> Session {
+fn outbox() -> Arc<Outbox> {
     let metrics = delivery::Metrics::new(&Registry::default());
     let budget = Budget::new(usize::MAX, metrics.clone());
-    let outbox = Arc::new(Outboxes::new(delivery::Settings::default(), budget, metrics).open());
+    Arc::new(Outboxes::new(delivery::Settings::default(), budget, metrics).open())
+}
+
+fn open(broker: &Broker) -> Session {
+    let outbox = outbox();
     let session = SessionId::from_random([0; 16]);
     let request = LinkRequest { session, credentials: Credentials::default(), outbox: Arc::clone(&outbox) };
     Session { link: broker.open(request).unwrap(), outbox }
@@ -368,8 +372,7 @@ async fn a_broker_that_goes_away_without_holding_takes_the_links_along() {
     broker.suspend(Outage::Reject);
     assert!(matches!(session.outbox.pop(), Some(Item::LinkLost)));
     assert_eq!(session.send(&queue("q"), "2", &[]), Err(Fault::Unavailable));
-    let metrics = delivery::Metrics::new(&Registry::default());
-    let outbox = Arc::new(Outbox::new(Arc::default(), metrics));
+    let outbox = outbox();
     let request = LinkRequest { session: SessionId::from_random([1; 16]), credentials: Credentials::default(), outbox };
     assert_eq!(broker.open(request).map(drop), Err(Fault::Unavailable));
 

@@ -259,3 +259,15 @@ fn an_idle_session_holds_almost_nothing() {
     let steady = capacity();
     assert!((1..=IDLE_CAPACITY_MAX).contains(&steady), "one at a time allocates nothing: {steady}");
 }
+
+#[test]
+fn a_panic_while_it_is_locked_does_not_spread_to_those_who_push() {
+    let outbox = outbox(1_000, 10, &[]);
+    let panicking = std::panic::AssertUnwindSafe(|| {
+        let _state = outbox.lock();
+        panic!("on purpose");
+    });
+    assert!(std::panic::catch_unwind(panicking).is_err());
+    assert_eq!(outbox.push(delivery("a", 20, NO_TOKEN)), Pushed::Queued);
+    assert_eq!(drain(&outbox), [20]);
+}

@@ -189,3 +189,13 @@ fn whoever_is_told_to_be_the_first_or_last_is_so_also_under_concurrent_change() 
     assert_eq!(bound.load(Ordering::Relaxed), 0, "as many firsts as lasts");
     assert!(is_empty(&table));
 }
+
+#[test]
+fn a_panic_while_a_topic_is_walked_is_nobody_elses() {
+    let table = Table::default();
+    table.insert(&Pattern::new("a.b"), 1);
+    let walk = std::panic::AssertUnwindSafe(|| table.for_each("a.b", |_| panic!("on purpose")));
+    assert!(std::panic::catch_unwind(walk).is_err());
+    table.insert(&Pattern::new("a.b"), 2);
+    assert_eq!(reached(&table, "a.b"), [1, 2]);
+}

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::lifecycle;
@@ -27,7 +28,7 @@ async fn held(gateway: &Gateway) -> Held {
     // Read before anything else happens. The SUBSCRIBE waits for the SENDs, and the last one for the SUBSCRIBE.
     driver.decoder.feed(b"SUBSCRIBE\nid:s\ndestination:/topic/a\nreceipt:third\n\n\0");
     driver.decoder.feed(send("fourth").as_bytes());
-    let ended = tokio::spawn(serve(driver));
+    let ended = TaskTracker::new().spawn(serve(driver));
     client.expect("CONNECTED").await;
     Held { client, answers, ended }
 }

@@ -73,6 +73,42 @@ async fn a_frame_over_a_limit_of_its_session_is_refused_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_an_ack_is_bounded_over_all_subscriptions() {
+    let session = session::Settings { unsettled_max: 10, prefetch_max: 10, ..session::Settings::default() };
+    let gateway = Gateway::with(session, delivery::Settings::default());
+    let subscribe = |id: &str, ack: &str, prefetch: u16| {
+        format!("SUBSCRIBE\nid:{id}\ndestination:/queue/{id}\nack:{ack}\nprefetch-count:{prefetch}\n\n\0")
+    };
+    let frames = [("a", "client", 6), ("b", "auto", 10), ("c", "client-individual", 4)]
+        .map(|(id, ack, n)| subscribe(id, ack, n));
+    let text = "A session holds at most 10 messages that wait for an ACK or NACK (session.unsettled_max); what its \
+                subscriptions may have at a time counts, so ask for a smaller prefetch-count";
+    check(&gateway, &(frames.concat() + &subscribe("d", "client", 1)), "limit_unsettled", text, 1002).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_with_all_their_sessions_gets_no_other_one_until_one_ends() {
+    let session = session::Settings { sessions_per_user_max: 2, ..session::Settings::default() };
+    let gateway = Gateway::with(session, delivery::Settings::default());
+    let connect = |login: &str| {
+        let client = gateway.open();
+        client.send(&format!("CONNECT\naccept-version:1.2\n{login}\n\0"));
+        client
+    };
+    let (mut first, mut second) = (connect("login:ann\n"), connect("login:ann\n"));
+    first.expect("CONNECTED").await;
+    second.expect("CONNECTED").await;
+    let text = "User 'ann' has 2 sessions, and may have no more at a time (session.sessions_per_user_max)";
+    check_refused(&gateway, &mut connect("login:ann\n"), "limit_user_sessions", text, 1002).await;
+    for other in ["login:bob\n", "", "", ""] {
+        connect(other).expect("CONNECTED").await;
+    }
+    first.send("DISCONNECT\n\n\0");
+    first.expect_closed(1000).await;
+    connect("login:ann\n").expect("CONNECTED").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_send_that_the_embedded_broker_has_no_room_for_is_refused_by_the_setting() {
     async fn check_full(gateway: &Gateway, frames: &str, setting: &str) {
         let mut client = gateway.connect().await;

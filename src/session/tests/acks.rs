@@ -240,3 +240,33 @@ fn a18_redelivered_is_always_there() {
         }
     }
 }
+
+#[test]
+fn what_ended_subscriptions_left_unsettled_counts_until_it_is_settled() {
+    let mut it = Dialogue::connected_with(Settings { unsettled_max: 10, prefetch_max: 10, ..Settings::default() });
+    let subscribe = |it: &mut Dialogue, op: u64, prefetch: u16| {
+        it.client(&format!("SUBSCRIBE id:s destination:/queue/a ack:client-individual prefetch-count:{prefetch}"));
+        assert!(it.next().starts_with(&format!("subscribe #{op} ")), "op {op}");
+        it.done(op);
+    };
+    subscribe(&mut it, 2, 10);
+    for token in 1..=3 {
+        it.deliver(1, token, "x");
+        it.next();
+    }
+    it.client("UNSUBSCRIBE id:s");
+    it.next();
+    it.done(3);
+    subscribe(&mut it, 4, 7);
+    it.client("UNSUBSCRIBE id:s");
+    it.next();
+    it.done(5);
+    it.client(&format!("ACK id:{SESSION}-2"));
+    it.expect("accept 2");
+    subscribe(&mut it, 6, 8);
+    it.client("UNSUBSCRIBE id:s");
+    it.next();
+    it.done(7);
+    it.client("SUBSCRIBE id:s destination:/queue/a ack:client prefetch-count:9");
+    it.expect_refusal("limit_unsettled", "Limit exceeded");
+}

@@ -83,15 +83,92 @@ fn a_client_without_heart_beats_is_pinged_as_well() {
 }
 
 #[test]
-fn silence_does_not_count_while_nothing_is_read_on_purpose() {
+fn silence_does_not_count_while_the_client_is_not_read() {
+    let mut it = beating("10000,0");
+    it.pass(14 * SECOND);
+    it.input(Input::ReadPaused);
+    assert_eq!(it.session.poll_timeout(), None);
+    for _ in 0..100 {
+        it.pass(SECOND);
+        it.input(Input::ReadPaused);
+    }
+    it.expect_nothing();
+    it.input(Input::ReadResumed);
+    assert_eq!(it.session.poll_timeout(), Some(it.now + SECOND));
+    it.pass(SECOND);
+    it.expect("ping");
+    it.pass(15 * SECOND);
+    it.expect_error("heartbeat_lost", "Session closed.");
+}
+
+#[test]
+fn a_client_that_is_read_is_given_up_whatever_the_broker_does() {
     let mut it = beating("10000,0");
     it.client("SUBSCRIBE id:a destination:/topic/a");
     it.next();
-    it.pass(31 * SECOND);
-    it.expect_nothing();
-    it.done(2);
     it.pass(15 * SECOND);
     it.expect("ping");
+    it.pass(15 * SECOND);
+    it.expect_error("heartbeat_lost", "Session closed.");
+}
+
+#[test]
+fn heart_beats_are_sent_to_a_client_that_is_not_read() {
+    let mut it = beating("10000,10000");
+    it.input(Input::ReadPaused);
+    for _ in 0..20 {
+        it.pass(10 * SECOND);
+        it.expect("heart-beat");
+        it.expect_nothing();
+    }
+}
+
+#[test]
+fn a_client_that_is_not_read_has_no_more_time_to_connect() {
+    let mut it = Dialogue::new(Settings::default());
+    it.input(Input::ReadPaused);
+    it.pass(10 * SECOND);
+    it.expect_error("connect_timeout", "No CONNECT received in time");
+}
+
+#[test]
+fn time_in_which_nobody_ran_is_forgiven_once_until_the_client_is_heard() {
+    let mut it = beating("10000,0");
+    it.pass(15 * SECOND);
+    it.expect("ping");
+    it.pass(1_000 * SECOND);
+    it.expect_nothing();
+    it.pass(15 * SECOND);
+    it.expect("ping");
+    it.input(Input::Alive);
+    it.pass(1_000 * SECOND);
+    it.expect_nothing();
+    it.pass(33 * SECOND);
+    it.expect_error("heartbeat_lost", "Session closed.");
+}
+
+#[test]
+fn a_tick_that_is_a_little_late_is_not_forgiven() {
+    let mut it = beating("10000,0");
+    it.pass(15 * SECOND);
+    it.expect("ping");
+    it.pass(17 * SECOND);
+    it.expect_error("heartbeat_lost", "Session closed.");
+}
+
+#[test]
+fn time_in_which_nobody_ran_counts_neither_to_connect_nor_to_read() {
+    let mut it = Dialogue::new(Settings::default());
+    it.pass(1_000 * SECOND);
+    it.expect_nothing();
+    it.pass(10 * SECOND);
+    it.expect_error("connect_timeout", "No CONNECT received in time");
+    let mut it = Dialogue::connected();
+    it.input(Input::WriteBlocked);
+    it.pass(1_000 * SECOND);
+    it.expect_nothing();
+    it.pass(10 * SECOND);
+    it.expect("close 4500 write_stalled");
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures::{Sink, Stream};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -18,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Control
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, Role, WebSocketConfig};
 
 use self::wire::Wire;
-use super::{Closing, Gone, Inbound};
+use super::{Closing, Gone, Inbound, Socket};
 
 /// The longest reason that fits in a close frame beside its code (RFC 6455 section 5.5).
 const REASON_BYTES_MAX: usize = 123;
@@ -55,8 +54,8 @@ pub fn accept_key(key: &[u8]) -> String {
 }
 
 impl WebSocket {
-    /// Takes over a connection whose handshake is done; `early` is what was read behind the handshake.
-    pub async fn after_handshake(tcp: TcpStream, early: &[u8], settings: Settings) -> Self {
+    /// Takes over a connection of `peer` whose handshake is done; `early` is what was read behind the handshake.
+    pub async fn after_handshake(socket: Socket, peer: SocketAddr, early: &[u8], settings: Settings) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(settings.read_buffer_bytes)
             // tungstenite writes nothing but its own answers, each at once.
@@ -65,12 +64,12 @@ impl WebSocket {
             .max_message_size(Some(settings.message_bytes_max))
             .max_frame_size(Some(settings.message_bytes_max))
             .accept_unmasked_frames(false);
-        let stream =
-            WebSocketStream::from_partially_read(Wire::new(tcp), early.to_vec(), Role::Server, Some(config)).await;
+        let wire = Wire::new(socket, peer);
+        let stream = WebSocketStream::from_partially_read(wire, early.to_vec(), Role::Server, Some(config)).await;
         Self { stream, message_bytes_max: settings.message_bytes_max }
     }
 
-    pub(super) fn peer(&self) -> Option<SocketAddr> {
+    pub(super) fn peer(&self) -> SocketAddr {
         self.stream.get_ref().peer()
     }
 

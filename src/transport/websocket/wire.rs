@@ -1,4 +1,4 @@
-//! The TCP connection below a WebSocket, with the frames that wait to be written to it.
+//! The connection below a WebSocket, with the frames that wait to be written to it.
 //!
 //! tungstenite reads and answers (pong, close); what the gateway sends goes past it. Its own way out copies every
 //! payload into a buffer that never shrinks and moves the rest of that buffer after every partial write. Here the
@@ -12,9 +12,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::OpCode;
+
+use crate::transport::socket::{Socket, TLS_UNSENT_BYTES_MAX};
 
 /// Frames handed to the network in one call.
 const FRAMES_PER_WRITE: usize = 64;
@@ -27,12 +28,15 @@ const HEADER_BYTES_MAX: usize = 10;
 
 #[derive(Debug)]
 pub(super) struct Wire {
-    tcp: TcpStream,
+    socket: Socket,
+    peer: SocketAddr,
     waiting: VecDeque<Frame>,
     /// Bytes of the first waiting frame that are written.
     written: usize,
     /// Bytes that wait.
     buffered: usize,
+    /// Bytes that TLS took and may not have handed to the network.
+    unflushed: usize,
 }
 
 #[derive(Debug)]
@@ -43,13 +47,12 @@ struct Frame {
 }
 
 impl Wire {
-    pub(super) fn new(tcp: TcpStream) -> Self {
-        Self { tcp, waiting: VecDeque::new(), written: 0, buffered: 0 }
+    pub(super) fn new(socket: Socket, peer: SocketAddr) -> Self {
+        Self { socket, peer, waiting: VecDeque::new(), written: 0, buffered: 0, unflushed: 0 }
     }
 
-    /// `None` once the network has forgotten it.
-    pub(super) fn peer(&self) -> Option<SocketAddr> {
-        self.tcp.peer_addr().ok()
+    pub(super) const fn peer(&self) -> SocketAddr {
+        self.peer
     }
 
     pub(super) fn queue(&mut self, opcode: OpCode, payload: Bytes) {
@@ -63,8 +66,8 @@ impl Wire {
     }
 
     /// Bytes that wait.
-    pub(super) fn buffered(&self) -> usize {
-        self.buffered
+    pub(super) const fn buffered(&self) -> usize {
+        self.buffered + self.unflushed
     }
 
     /// Hands everything that waits to the network.
@@ -72,19 +75,22 @@ impl Wire {
         while !self.waiting.is_empty() {
             let mut slices = [IoSlice::new(&[]); 2 * FRAMES_PER_WRITE];
             let filled = fill(&mut slices, &self.waiting, self.written);
-            let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices[..filled]))?;
+            let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices[..filled]))?;
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.advance(written);
         }
+        // TCP has nothing to flush.
+        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        self.unflushed = 0;
         self.waiting.shrink_to(FRAMES_KEPT);
         Poll::Ready(Ok(()))
     }
 
     /// Ends the writing side.
     pub(super) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
     /// Reads and forgets until the client has ended its side.
@@ -92,7 +98,7 @@ impl Wire {
         let mut scratch = [0; 4096];
         loop {
             let mut buffer = ReadBuf::new(&mut scratch);
-            ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
+            ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -107,6 +113,10 @@ impl Wire {
     fn advance(&mut self, written: usize) {
         self.buffered -= written;
         self.written += written;
+        if matches!(self.socket, Socket::Tls(_)) {
+            // Taking more than it holds, it has handed on what it took before.
+            self.unflushed = TLS_UNSENT_BYTES_MAX.min(self.unflushed + written);
+        }
         while let Some(first) = self.waiting.front()
             && first.len() <= self.written
         {
@@ -128,7 +138,7 @@ impl Frame {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
     }
 }
 

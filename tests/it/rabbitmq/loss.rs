@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use stompgate::broker::LinkRequest;
-use stompgate::broker::amqp::Settings;
+use stompgate::broker::amqp::{Settings, Url};
 use stompgate::delivery::{self, Budget, Item, Outboxes};
 use stompgate::ident::SessionId;
 use stompgate::session::{AckMode, Credentials, Fault};
@@ -36,9 +36,12 @@ pub(crate) fn broker_address() -> SocketAddr {
     rest.split('/').next().unwrap().parse().expect("the tests' RabbitMQ is named by its address")
 }
 
+pub(crate) fn url_through(proxy: &Proxy) -> Url {
+    url_with(&password(), proxy.address).parse().unwrap()
+}
+
 pub(crate) async fn behind(proxy: &Proxy, settings: Settings) -> Gateway {
-    let url = url_with(&password(), proxy.address).parse().unwrap();
-    let gateway = Gateway::started(Settings { urls: vec![url], ..settings });
+    let gateway = Gateway::started(Settings { urls: vec![url_through(proxy)], ..settings });
     gateway.is_ready().await;
     eventually("all is connected", async || gateway.metric("connections", "") == 3.0).await;
     gateway

@@ -19,6 +19,7 @@ pub(crate) struct Proxy {
     /// The number of the connection that said last that it publishes.
     publishes: Arc<AtomicUsize>,
     injected: watch::Sender<Injected>,
+    poison: watch::Sender<Vec<u8>>,
 }
 
 /// For the client of one connection, between two frames of the broker.
@@ -32,7 +33,7 @@ struct Injected {
 enum State {
     Forwarding,
     Silent,
-    /// Everything that was connected before is closed.
+    /// Everything that was connected before is closed, and whoever comes is sent away.
     Cut,
 }
 
@@ -43,21 +44,27 @@ impl Proxy {
         let (state, changes) = watch::channel(State::Forwarding);
         let (injected, injections) = watch::channel(Injected::default());
         let publishes = Arc::new(AtomicUsize::new(0));
-        let found = Arc::clone(&publishes);
+        let poison = watch::Sender::new(Vec::new());
+        let sniffs = (Arc::clone(&publishes), poison.subscribe(), state.clone());
+        let now = changes.clone();
         TaskTracker::new().spawn(async move {
             let connections = TaskTracker::new();
             let mut connection = 0;
             while let Ok((client, _)) = listener.accept().await {
+                if *now.borrow() == State::Cut {
+                    continue;
+                }
                 let broker = TcpStream::connect(target).await.unwrap();
                 let ((from_client, to_client), (from_broker, to_broker)) = (client.into_split(), broker.into_split());
                 connection += 1;
-                let sniffed = Sniffed { from: from_client, connection, publishes: found.clone() };
+                let (publishes, poison, state) = sniffs.clone();
+                let sniffed = Sniffed { from: from_client, connection, publishes, poison, tail: Vec::new(), state };
                 connections.spawn(forward(sniffed, to_broker, changes.clone(), None));
                 let injections = Some((connection, injections.clone()));
                 connections.spawn(forward(from_broker, to_client, changes.clone(), injections));
             }
         });
-        Self { address, state, publishes, injected }
+        Self { address, state, publishes, injected, poison }
     }
 
     /// Nothing passes any more, and nobody is told.
@@ -86,9 +93,27 @@ impl Proxy {
 
     /// Every connection of now is lost; those to come are forwarded.
     pub(crate) fn cut(&self) {
+        cut(&self.state);
+    }
+
+    /// Every connection is lost, also those to come, until it is up again.
+    pub(crate) fn go_down(&self) {
         self.state.send_replace(State::Cut);
+    }
+
+    pub(crate) fn come_up(&self) {
         self.state.send_replace(State::Forwarding);
     }
+
+    /// From now on every connection is lost whenever a client sends this.
+    pub(crate) fn cut_at(&self, poison: &str) {
+        self.poison.send_replace(poison.as_bytes().to_vec());
+    }
+}
+
+fn cut(state: &watch::Sender<State>) {
+    state.send_replace(State::Cut);
+    state.send_replace(State::Forwarding);
 }
 
 /// What a client sends, and whether it says that it publishes: in its name, which comes in one piece.
@@ -96,6 +121,25 @@ struct Sniffed<R> {
     from: R,
     connection: usize,
     publishes: Arc<AtomicUsize>,
+    /// What ends all connections, if there is such a thing.
+    poison: watch::Receiver<Vec<u8>>,
+    /// The last bytes, of which the next ones may go on.
+    tail: Vec<u8>,
+    state: watch::Sender<State>,
+}
+
+impl<R> Sniffed<R> {
+    fn is_poisoned(&mut self, bytes: &[u8]) -> bool {
+        let poison = self.poison.borrow();
+        if poison.is_empty() {
+            return false;
+        }
+        self.tail.extend_from_slice(bytes);
+        let is_there = self.tail.windows(poison.len()).any(|it| it == *poison);
+        let passed = self.tail.len().saturating_sub(poison.len());
+        self.tail.drain(..passed);
+        is_there
+    }
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Sniffed<R> {
@@ -105,6 +149,11 @@ impl<R: AsyncRead + Unpin> AsyncRead for Sniffed<R> {
         let name = b"stompgate publish";
         if buffer.filled()[before..].windows(name.len()).any(|it| it == name) {
             self.publishes.store(self.connection, Ordering::Relaxed);
+        }
+        if self.is_poisoned(&buffer.filled()[before..]) {
+            // The broker never sees it.
+            buffer.set_filled(before);
+            cut(&self.state);
         }
         poll
     }

@@ -52,13 +52,16 @@ impl Gateway {
         self.fixture().try_open(delivery::Settings::default(), credentials).await
     }
 
-    /// The sum of a metric over those of its labels that contain `label`.
+    /// The sum of a metric (of a histogram, of what was observed) over those of its labels that contain `label`.
     pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
         let families = self.registry.gather();
         let family = families.iter().find(|it| it.name() == format!("stompgate_broker_amqp_{name}"));
         let metrics = family.expect("the metric exists").get_metric().iter();
         let metrics = metrics.filter(|it| label.is_empty() || it.get_label().iter().any(|it| it.value() == label));
-        metrics.map(|it| it.get_gauge().get_value() + it.get_counter().get_value()).sum()
+        let value = |it: &prometheus::proto::Metric| {
+            it.get_gauge().get_value() + it.get_counter().get_value() + it.get_histogram().get_sample_sum()
+        };
+        metrics.map(value).sum()
     }
 
     /// Begins to stop.
@@ -74,9 +77,12 @@ impl Gateway {
         let gauges = [
             "accounts",
             "connections",
+            "publish_queue_bytes",
+            "publish_queue_messages",
             "publishes_in_flight",
             "feed_backlog_messages",
             "feed_bindings",
+            "feed_bindings_behind",
             "feed_queues",
             "private_channels",
             "private_consumers",

@@ -10,12 +10,12 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use stompgate::auth::{Authenticator, Rules};
-use stompgate::broker::memory::{self, Outage};
 use stompgate::broker::{self};
+use stompgate::broker::{Outage, memory};
 use stompgate::destination::Pattern;
 use stompgate::driver::{self, Context};
 use stompgate::lifecycle::Lifecycle;
-use stompgate::registry::Registry;
+use stompgate::registry::{Registry, Users};
 use stompgate::stomp::{Command, Decoder, Frame, Limits, Version};
 use stompgate::transport::memory::{Peer, pair};
 use stompgate::transport::{Inbound, Transport};
@@ -127,6 +127,8 @@ fn trace(seed: u64) -> Vec<String> {
 impl World {
     fn new(seed: u64) -> Self {
         let metrics = telemetry::Registry::default();
+        let delivery = delivery::Metrics::new(&metrics);
+        let budget = delivery::Budget::new(usize::MAX, delivery.clone());
         let broker = memory::Broker::new(memory::Settings::default(), memory::Metrics::new(&metrics));
         let context = Context {
             authenticator: Authenticator::Open,
@@ -135,16 +137,16 @@ impl World {
             lifecycle: Lifecycle::default(),
             limits: Limits::default(),
             metrics: driver::Metrics::new(&metrics),
-            outbox: Arc::default(),
-            outbox_metrics: delivery::Metrics::new(&metrics),
+            outboxes: delivery::Outboxes::new(delivery::Settings::default(), budget, delivery),
             rules: Rules::default(),
+            users: Users::new(0),
             session: Arc::new(session::Settings { publishes_in_flight_max: 8, ..session::Settings::default() }),
         };
         Self {
             rng: StdRng::seed_from_u64(seed),
             broker,
             context: Arc::new(context),
-            connections: Registry::new(usize::MAX),
+            connections: Registry::new(usize::MAX, 0),
             clients: Vec::new(),
             leaving: Vec::new(),
             moment: 0,

@@ -13,11 +13,13 @@
 //! each, and each table holds the patterns of its own shard alone, so every subscription gets it once.
 
 mod backlog;
+mod binder;
 mod bindings;
 mod exchange;
 mod lane;
 mod queue;
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,7 +37,7 @@ use super::line::Line;
 use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::broker::Pending;
-use crate::delivery::Subscriber;
+use crate::delivery::{Item, Subscriber};
 use crate::destination::Pattern;
 use crate::session::Fault;
 
@@ -110,7 +112,7 @@ impl Feeds {
         // Before the bind, so that nothing published after it is missed.
         seat.route.shard().table.insert(&seat.route.pattern, seat.subscriber.clone());
         let (done, answer) = oneshot::channel();
-        let is_bound = seat.lane().subscribe(&seat.route, Waiter { seat: seat.clone(), done });
+        let is_bound = seat.lane().subscribe(&seat, done);
         let pending = if is_bound { Pending::ready(Ok(())) } else { Pending::Waiting(answer) };
         (Subscription(seat), pending)
     }
@@ -130,17 +132,48 @@ impl Drop for Subscription {
 }
 
 impl Seat {
-    /// Once: either the subscription has ended, or it failed.
-    fn leave(&self) {
-        if !self.has_left.swap(true, Ordering::Relaxed) {
+    /// Whether it was there still: either the subscription has ended, or it failed.
+    fn leave(self: &Arc<Self>) -> bool {
+        let leaves = !self.has_left.swap(true, Ordering::Relaxed);
+        if leaves {
             self.route.shard().table.remove(&self.route.pattern, &self.subscriber);
-            self.lane().unsubscribe(&self.route);
+            self.lane().unsubscribe(self);
+        }
+        leaves
+    }
+
+    /// It was never bound.
+    fn refuse(self: &Arc<Self>, waiter: Waiter, fault: Fault) {
+        self.leave();
+        // Nobody listens when the session has gone meanwhile.
+        drop(waiter.send(Err(fault)));
+    }
+
+    /// RabbitMQ does not bind it again.
+    fn end(self: &Arc<Self>) {
+        if self.leave() {
+            self.subscriber.outbox.push_event(Item::SubscriptionEnded(self.subscriber.key));
         }
     }
 
     fn lane(&self) -> &Lane {
         let lanes = &self.feeds.0.lanes;
         &lanes[self.route.lane(lanes.len())]
+    }
+}
+
+/// A key is never used again by its session.
+impl PartialEq for Seat {
+    fn eq(&self, other: &Self) -> bool {
+        self.subscriber == other.subscriber
+    }
+}
+
+impl Eq for Seat {}
+
+impl Hash for Seat {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.subscriber.hash(state);
     }
 }
 

@@ -167,7 +167,11 @@ async fn run(parts: Parts, opened: Opened, audience: Audience, stop: Cancellatio
             unacknowledged = 0;
         }
     };
-    warn!(queue = name.as_str(), cause, "a feed ended; connecting anew");
+    if parts.line.is_lost() {
+        debug!(queue = name.as_str(), cause, "a feed ended with its connection");
+    } else {
+        warn!(queue = name.as_str(), cause, "a feed ended; connecting anew");
+    }
     parts.tasks.ended().cancel();
 }
 

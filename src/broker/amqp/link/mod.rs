@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use super::declarer::Queue;
 use super::feeds::Subscription;
-use super::generation::Generation;
-use super::private::{Private, Replies};
+use super::private::{Private, Replies, Settled};
 use super::properties::short;
 use super::queue::{Declare, Kind};
 use super::relay::Relay;
@@ -71,8 +70,10 @@ impl Link {
 
     pub fn settle(&mut self, tokens: &[AckToken], verdict: Verdict) {
         if let Some(private) = &self.private {
-            let settled = private.settle(tokens, verdict);
-            self.relay.context.metrics.settled(verdict, settled);
+            let Settled { settled, stale } = private.settle(tokens, verdict);
+            let metrics = &self.relay.context.metrics;
+            metrics.settled(verdict, settled);
+            metrics.stale_settlements.inc_by(stale as u64);
         }
     }
 
@@ -109,21 +110,20 @@ impl Link {
     }
 
     /// Where replies come to that are delivered under that key; the same one for each use of it (D30).
-    fn replies(&mut self, key: SubscriptionKey) -> Result<Arc<Replies>, Fault> {
+    fn replies(&mut self, key: SubscriptionKey) -> Arc<Replies> {
         self.replies.retain(|_, it| !it.has_ended());
         if let Some(known) = self.replies.get(&key) {
-            return Ok(known.clone());
+            return known.clone();
         }
-        let made = Arc::new(self.private()?.replies(key));
+        let made = Arc::new(self.private().replies(key));
         self.replies.insert(key, made.clone());
-        Ok(made)
+        made
     }
 
-    fn private(&mut self) -> Result<&Private, Fault> {
-        let generation = self.relay.epochs.now().ok_or(Fault::Unavailable)?;
-        let Generation { private, tasks, .. } = &*generation;
-        let open = || Private::open(private.clone(), tasks, self.outbox.clone(), self.session);
-        Ok(self.private.get_or_insert_with(open))
+    fn private(&mut self) -> &Private {
+        let Relay { context, epochs, tasks, .. } = &*self.relay;
+        let open = || Private::open(context, epochs, tasks, self.outbox.clone(), self.session);
+        self.private.get_or_insert_with(open)
     }
 }
 

@@ -45,7 +45,7 @@ impl Link {
             }
         };
         let Subscribe { key, prefetch, .. } = subscribe;
-        Ok(self.private()?.subscribe(Consume { key, source, prefetch, arguments }))
+        Ok(self.private().subscribe(Consume { key, source, prefetch, arguments }))
     }
 
     /// A queue of the subscription's own, which the exchange fills.

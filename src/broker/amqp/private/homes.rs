@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tracing::warn;
 
 use super::exclusives::{Claim, Exclusives};
@@ -19,6 +19,9 @@ use crate::session::Fault;
 /// more sessions than one process holds.
 const HOMES_MAX: usize = 64;
 
+/// Sessions of one account that subscribe at a time. When all of them come back at once, each has its answers in time.
+const SUBSCRIBES_MAX: usize = 64;
+
 /// Cloning it clones a handle.
 #[derive(Clone, Debug)]
 pub(in crate::broker::amqp) struct Homes(Arc<Inner>);
@@ -31,6 +34,7 @@ struct Inner {
     /// Channels that sessions may have on one connection.
     channels: usize,
     generation: u64,
+    subscribes: Semaphore,
     first: Arc<Home>,
     /// Connected when first used, and kept.
     others: Mutex<Vec<Arc<Home>>>,
@@ -69,7 +73,8 @@ impl Homes {
     ) -> Self {
         let first = Arc::new(Home::new(context, tasks, checks, line, channels, generation));
         let (context, tasks, checks) = (context.clone(), tasks.clone(), checks.clone());
-        Self(Arc::new(Inner { context, tasks, checks, channels, generation, first, others: Mutex::default() }))
+        let (subscribes, others) = (Semaphore::new(SUBSCRIBES_MAX), Mutex::default());
+        Self(Arc::new(Inner { context, tasks, checks, channels, generation, subscribes, first, others }))
     }
 
     /// Where queues are declared that no session has a channel for yet.
@@ -77,9 +82,14 @@ impl Homes {
         &self.0.first
     }
 
+    /// The right to subscribe, for as long as that takes.
+    pub(super) async fn turn(&self) -> SemaphorePermit<'_> {
+        self.0.subscribes.acquire().await.expect("it is never closed")
+    }
+
     /// A home with room for one channel more, and the right to it. The earlier ones are filled first.
     pub(super) fn room(&self) -> Result<(Arc<Home>, OwnedSemaphorePermit), Fault> {
-        let Inner { context, tasks, checks, channels, generation, first, others } = &*self.0;
+        let Inner { context, tasks, checks, channels, generation, first, others, .. } = &*self.0;
         let mut others = others.lock().expect("no panic while held");
         if let Some(found) = std::iter::once(first).chain(&*others).find_map(Home::seat) {
             return Ok(found);

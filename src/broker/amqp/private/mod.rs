@@ -1,13 +1,17 @@
 //! Private channels: one for each session that consumes a queue, opened at its first subscription of one.
 //!
-//! The session's end is a [`Private`]; a task of its own holds the channel. What passes between them is under one small
-//! lock, because a settlement must neither wait nor be lost: there are never more than RabbitMQ has delivered.
+//! The session's end is a [`Private`]; a task of its own holds the channel, and another one in the next generation, where
+//! it consumes again what the session has subscribed to. What passes between the two is under one small lock, because a
+//! settlement must neither wait nor be lost: there are never more than RabbitMQ has delivered.
 
+mod cause;
 mod exclusives;
 mod homes;
 mod ledger;
 mod operations;
 mod replies;
+mod subscriptions;
+mod unsubscribing;
 mod worker;
 
 use std::collections::VecDeque;
@@ -21,6 +25,7 @@ use self::replies::ReplyQueue;
 use self::worker::Worker;
 use super::context::Context;
 use super::declarer::Queue;
+use super::epochs::Epochs;
 use super::ids::Ids;
 use super::metrics::Share;
 use super::tasks::Tasks;
@@ -45,7 +50,7 @@ pub(super) struct Parts {
 }
 
 /// A SUBSCRIBE, or the replies to a session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Consume {
     pub(super) key: SubscriptionKey,
     pub(super) source: Source,
@@ -76,7 +81,10 @@ pub(super) struct Bound {
 
 /// A session's end of its private channel. Dropping it closes the channel: RabbitMQ requeues what is unsettled.
 #[derive(Debug)]
-pub(super) struct Private(Arc<Shared>);
+pub(super) struct Private {
+    shared: Arc<Shared>,
+    epochs: Epochs,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -112,6 +120,24 @@ enum Command {
 
 type Done = oneshot::Sender<Result<(), Fault>>;
 
+/// What became of some tokens.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Settled {
+    pub(super) settled: usize,
+    /// Of a channel that is no more. RabbitMQ delivers these again.
+    pub(super) stale: usize,
+}
+
+/// What the task is occupied with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Busy {
+    Nothing,
+    /// RabbitMQ was asked for something.
+    Operation,
+    /// A SUBSCRIBE waits until RabbitMQ can be asked. When the session goes, nobody needs it.
+    Waiting,
+}
+
 /// What the task has to do next.
 #[derive(Debug)]
 enum Next {
@@ -122,57 +148,68 @@ enum Next {
 }
 
 impl Private {
-    pub(super) fn open(parts: Parts, tasks: &Tasks, outbox: Arc<Outbox>, session: SessionId) -> Self {
+    pub(super) fn open(
+        context: &Arc<Context>,
+        epochs: &Epochs,
+        tasks: &Tasks,
+        outbox: Arc<Outbox>,
+        session: SessionId,
+    ) -> Self {
         let state = State {
             commands: VecDeque::new(),
             ledger: Ledger::default(),
-            unsettled: Share::new(&parts.context.metrics.unsettled),
-            scope: parts.ids.next_scope(),
+            unsettled: Share::new(&context.metrics.unsettled),
+            // Anywhere, so that no session takes the tokens of another for its own.
+            scope: rand::random(),
             phase: Phase::Open,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() });
-        tasks.spawn(Worker::new(parts, shared.clone(), outbox, session).run());
-        Self(shared)
+        tasks.spawn(Worker::new(context.clone(), epochs.clone(), shared.clone(), outbox, session).run());
+        Self { shared, epochs: epochs.clone() }
     }
 
     pub(super) fn subscribe(&self, consume: Consume) -> Pending {
-        self.0.subscribe(consume)
+        self.shared.subscribe(consume)
     }
 
     /// Not bounded by itself: there are no more than there were subscriptions.
     pub(super) fn unsubscribe(&self, key: SubscriptionKey, is_final: bool) -> Pending {
         let (done, answer) = oneshot::channel();
-        self.0.command(Command::Unsubscribe { key, is_final, done }, answer)
+        self.shared.command(Command::Unsubscribe { key, is_final, done }, answer)
     }
 
     /// Where replies come to that are delivered under that key.
     pub(super) fn replies(&self, key: SubscriptionKey) -> Replies {
-        Replies::new(self.0.clone(), key)
+        Replies::new(self.shared.clone(), self.epochs.clone(), key)
     }
 
     /// A token of another channel, or one that is not outstanding, is ignored here: RabbitMQ would close the channel.
-    ///
-    /// Returns how many were settled.
-    pub(super) fn settle(&self, tokens: &[AckToken], verdict: Verdict) -> usize {
-        let mut state = self.0.state();
-        let scope = state.scope;
-        let settled = tokens.iter().filter(|it| it.scope == scope).filter(|it| state.settle(it.tag, verdict)).count();
-        drop(state);
-        if settled > 0 {
-            self.0.changed.notify_one();
+    pub(super) fn settle(&self, tokens: &[AckToken], verdict: Verdict) -> Settled {
+        let mut state = self.shared.state();
+        let mut outcome = Settled::default();
+        for AckToken { scope, tag } in tokens {
+            if *scope == state.scope {
+                outcome.settled += usize::from(state.settle(*tag, verdict));
+            } else {
+                outcome.stale += 1;
+            }
         }
-        settled
+        drop(state);
+        if outcome.settled > 0 {
+            self.shared.changed.notify_one();
+        }
+        outcome
     }
 }
 
 impl Drop for Private {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.shared.state();
         if state.phase == Phase::Open {
             state.phase = Phase::Closing;
         }
         drop(state);
-        self.0.changed.notify_one();
+        self.shared.changed.notify_one();
     }
 }
 
@@ -218,15 +255,21 @@ impl Shared {
 
     /// Settlements first: a client that acknowledges and goes has acknowledged. Commands one after the other, so only
     /// while the last one is not under way any more.
-    fn next(&self, is_idle: bool) -> Next {
+    fn next(&self, busy: Busy) -> Next {
         let mut state = self.state();
         let settlements = state.ledger.take_settled();
-        match state.phase {
+        match (state.phase, busy) {
             _ if !settlements.is_empty() => Next::Settle(settlements),
-            _ if !is_idle => Next::Nothing,
-            Phase::Closing => state.last_command().map_or(Next::Close, Next::Command),
-            Phase::Ended | Phase::Open => state.commands.pop_front().map_or(Next::Nothing, Next::Command),
+            (_, Busy::Operation) => Next::Nothing,
+            (Phase::Closing, _) => state.last_command().map_or(Next::Close, Next::Command),
+            (_, Busy::Waiting) => Next::Nothing,
+            (Phase::Ended | Phase::Open, _) => state.commands.pop_front().map_or(Next::Nothing, Next::Command),
         }
+    }
+
+    /// The session wants no more.
+    fn is_closing(&self) -> bool {
+        self.state().phase == Phase::Closing
     }
 
     /// A delivery of the present channel.
@@ -242,9 +285,9 @@ impl Shared {
     }
 
     /// Another channel takes the place of the last one, and nothing of that can be settled any more.
-    fn begin_scope(&self, scope: u64) {
+    fn begin_scope(&self) {
         let mut state = self.state();
-        state.scope = scope;
+        state.scope = state.scope.wrapping_add(1);
         state.forget_deliveries();
     }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::exclusives::Claim;
 use super::homes::Home;
 use super::{Consume, Parts, Source};
-use crate::broker::amqp::context::no_channel;
+use crate::broker::amqp::context::{Context, no_channel};
 use crate::broker::amqp::declarer::{Condition, Declarer};
 use crate::broker::amqp::metrics::Counted;
 use crate::ident::{SessionId, SubscriptionKey};
@@ -45,7 +45,7 @@ pub(super) struct Failed {
 pub(super) enum Left {
     Channel,
     /// The consumer is cancelled, but what it was given before is to be returned.
-    Cancelled(SubscriptionKey, Consumer),
+    Cancelled(Consumer),
     /// RabbitMQ refused, or nobody knows: either way the channel is of no use.
     Nothing,
 }
@@ -103,14 +103,19 @@ impl Place {
 }
 
 /// Declare, prefetch, consume, bind: in this order (D17), so that nothing is missed and nothing overruns. A refusal
-/// before `consume` costs nothing.
+/// before `consume` costs nothing. What `must_exist` is not made.
 pub(super) async fn subscribe(
     parts: &Parts,
     session: SessionId,
     place: &mut Place,
     consume: &Consume,
+    must_exist: bool,
 ) -> Result<Consumed, Failed> {
+    let _turn = parts.homes.turn().await;
     let (home, channel) = place.take_channel(parts).await?;
+    if let Some(name) = consume.source.queue().filter(|_| must_exist) {
+        home.declarer.check(name).await?;
+    }
     let Prepared { name, claim, is_new } = prepare(parts, session, &home, &consume.source).await?;
     home.exclusives.check(&name, session)?;
     let consumer = match consume_on(parts, &channel, name.clone(), consume).await {
@@ -123,17 +128,17 @@ pub(super) async fn subscribe(
     if let Source::Bound(bound) = &consume.source
         && let Err(fault) = home.declarer.bind(&name, bound.exchange.clone(), bound.key.clone()).await
     {
-        let cancel = channel.basic_cancel(tag(consume), BasicCancelOptions { nowait: false });
+        let cancel = channel.basic_cancel(tag(consume.key), BasicCancelOptions { nowait: false });
         let cancelled = parts.context.answer(cancel).await;
         discard(&home.declarer, &name, is_new).await;
-        let left = if cancelled.is_ok() { Left::Cancelled(consume.key, consumer) } else { Left::Nothing };
+        let left = if cancelled.is_ok() { Left::Cancelled(consumer) } else { Left::Nothing };
         return Err(Failed { fault, left });
     }
     Ok(Consumed { name, consumer, claim })
 }
 
-pub(super) fn tag(consume: &Consume) -> ShortString {
-    ShortString::from(consume.key.0.to_string())
+pub(super) fn tag(key: SubscriptionKey) -> ShortString {
+    ShortString::from(key.0.to_string())
 }
 
 async fn prepare(parts: &Parts, session: SessionId, home: &Home, source: &Source) -> Result<Prepared, Fault> {
@@ -145,7 +150,10 @@ async fn prepare(parts: &Parts, session: SessionId, home: &Home, source: &Source
         }
         Source::Declared(queue) => {
             let claim = home.declare(queue, session).await?;
-            queue.keep(claim.clone());
+            // Where it would be made for a SEND, it is the same one.
+            if std::ptr::eq(home, &**parts.homes.first()) {
+                queue.keep(claim.clone());
+            }
             (queue.name.clone(), claim, false)
         }
         Source::Existing(name) => {
@@ -179,7 +187,7 @@ async fn consume_on(
     let options = BasicConsumeOptions { no_local: false, no_ack: false, exclusive: false, nowait: false };
     let begin = async {
         channel.basic_qos(consume.prefetch.max(1), BasicQosOptions { global: false }).await?;
-        channel.basic_consume(queue, tag(consume), options, consume.arguments.clone()).await
+        channel.basic_consume(queue, tag(consume.key), options, consume.arguments.clone()).await
     };
     parts.context.answer(begin).await
 }
@@ -192,42 +200,47 @@ async fn discard(declarer: &Declarer, queue: &ShortString, is_new: bool) {
     }
 }
 
-/// What is cancelled, and what goes with it.
-#[derive(Debug)]
-pub(super) struct Cancel {
-    pub(super) tag: ShortString,
-    /// Nothing is delivered any more once this has come.
-    pub(super) drained: oneshot::Receiver<()>,
-    /// The queue, if RabbitMQ does not delete it by itself.
-    pub(super) delete: Option<ShortString>,
-    pub(super) claim: Option<Claim>,
-}
-
-pub(super) async fn cancel(parts: Parts, place: Place, cancel: Cancel) -> Result<(), Failed> {
-    let Cancel { tag, drained, delete, claim } = cancel;
-    let (Some(channel), Some(home)) = (&place.channel, place.home()) else { return Ok(()) };
+/// Nothing is delivered any more once `drained` has come.
+pub(super) async fn cancel(
+    context: Arc<Context>,
+    place: Place,
+    tag: ShortString,
+    drained: oneshot::Receiver<()>,
+) -> Result<(), Failed> {
+    let Some(channel) = &place.channel else { return Ok(()) };
     let cancel = async {
         // With the channel the consumer has gone as well, and `drained` is told or dropped.
         drop(channel.0.basic_cancel(tag, BasicCancelOptions { nowait: false }).await);
         drop(drained.await);
     };
-    if timeout(parts.context.settings.operation_timeout, cancel).await.is_err() {
-        return Err(Failed { fault: parts.context.timed_out(), left: Left::Nothing });
+    match timeout(context.settings.operation_timeout, cancel).await {
+        Ok(()) => Ok(()),
+        Err(_) => Err(Failed { fault: context.timed_out(), left: Left::Nothing }),
     }
-    if let Some(queue) = delete {
-        home.declarer.delete(&queue, Condition::Always).await?;
-        claim.iter().for_each(Claim::gone);
-    }
-    Ok(())
+}
+
+pub(super) async fn delete(parts: Parts, place: Place, queue: ShortString) -> Result<(), Fault> {
+    let home = place.home().unwrap_or_else(|| parts.homes.first());
+    home.declarer.delete(&queue, Condition::Always).await
 }
 
 impl Source {
-    /// What an UNSUBSCRIBE deletes beyond what RabbitMQ does by itself.
-    pub(super) fn left_behind(&self, is_final: bool) -> Option<ShortString> {
+    /// What an UNSUBSCRIBE deletes beyond what RabbitMQ does by itself, and whether it is exclusive.
+    pub(super) fn left_behind(&self, is_final: bool) -> Option<(ShortString, bool)> {
         let Self::Bound(bound) = self else { return None };
         let options = &bound.queue.declare.options;
         let is_left = (is_final && bound.is_topic) || (options.exclusive && !options.auto_delete);
-        is_left.then(|| bound.queue.name.clone())
+        is_left.then(|| (bound.queue.name.clone(), options.exclusive))
+    }
+
+    /// Unless RabbitMQ names it, at its first use.
+    fn queue(&self) -> Option<&ShortString> {
+        match self {
+            Self::Bound(bound) => Some(&bound.queue.name),
+            Self::Declared(queue) => Some(&queue.name),
+            Self::Existing(name) => Some(name),
+            Self::Replies(_) => None,
+        }
     }
 
     /// RabbitMQ deletes the queue with its consumer, if it was declared so.

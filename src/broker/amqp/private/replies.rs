@@ -1,12 +1,13 @@
 //! A queue for the answers to one session (D30), made at its first use.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use lapin::types::{FieldTable, ShortString};
 
 use super::exclusives::Claim;
 use super::{Consume, Shared, Source};
+use crate::broker::amqp::epochs::Epochs;
 use crate::ident::SubscriptionKey;
 use crate::session::Fault;
 
@@ -17,6 +18,7 @@ const PREFETCH: u16 = 64;
 #[derive(Debug)]
 pub(in crate::broker::amqp) struct Replies {
     channel: Arc<Shared>,
+    epochs: Epochs,
     key: SubscriptionKey,
     queue: Arc<ReplyQueue>,
 }
@@ -24,18 +26,27 @@ pub(in crate::broker::amqp) struct Replies {
 /// What the channel of the session knows of it.
 #[derive(Debug, Default)]
 pub(in crate::broker::amqp) struct ReplyQueue {
-    name: OnceLock<(ShortString, Claim)>,
+    made: Mutex<Option<Made>>,
     has_ended: AtomicBool,
 }
 
+/// A queue ends with its channel, and the next one has another name.
+#[derive(Debug)]
+struct Made {
+    generation: u64,
+    name: ShortString,
+    _claim: Option<Claim>,
+}
+
 impl Replies {
-    pub(super) fn new(channel: Arc<Shared>, key: SubscriptionKey) -> Self {
-        Self { channel, key, queue: Arc::default() }
+    pub(super) fn new(channel: Arc<Shared>, epochs: Epochs, key: SubscriptionKey) -> Self {
+        Self { channel, epochs, key, queue: Arc::default() }
     }
 
-    /// The name of the queue, once it is consumed.
-    pub(in crate::broker::amqp) fn address(&self) -> Option<&ShortString> {
-        self.queue.name()
+    /// The name of the queue, while it is consumed.
+    pub(in crate::broker::amqp) fn address(&self) -> Option<ShortString> {
+        let now = self.epochs.now()?.number;
+        self.queue.made().as_ref().filter(|it| it.generation == now).map(|it| it.name.clone())
     }
 
     /// Declares and consumes the queue, unless that has been done.
@@ -54,16 +65,21 @@ impl Replies {
 }
 
 impl ReplyQueue {
-    pub(super) fn name(&self) -> Option<&ShortString> {
-        self.name.get().map(|(name, _)| name)
+    pub(super) fn opened(&self, generation: u64, name: ShortString, claim: Option<Claim>) {
+        *self.made() = Some(Made { generation, name, _claim: claim });
     }
 
-    pub(super) fn opened(&self, name: ShortString, claim: Claim) {
-        // Set once: each session opens one after the other.
-        drop(self.name.set((name, claim)));
+    /// With its channel.
+    pub(super) fn lost(&self) {
+        let made = self.made().take();
+        drop(made);
     }
 
     pub(super) fn ended(&self) {
         self.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    fn made(&self) -> MutexGuard<'_, Option<Made>> {
+        self.made.lock().expect("no panic while held")
     }
 }

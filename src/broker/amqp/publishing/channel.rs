@@ -37,7 +37,7 @@ pub(super) fn publish_on(channel: Arc<Channel>, content: &Routed) -> Write {
     let Routed { exchange, key, properties, body, replies, .. } = content;
     let (exchange, key, body) = (exchange.clone(), key.clone(), body.clone());
     let properties = match replies.as_ref().and_then(|it| it.address()) {
-        Some(address) => properties.clone().with_reply_to(address.clone()),
+        Some(address) => properties.clone().with_reply_to(address),
         None => properties.clone(),
     };
     // Never mandatory: what nobody waits for vanishes, as with RabbitMQ's own plugin, and is confirmed.

@@ -2,6 +2,7 @@
 //! looked for or its replies to be consumed; the others pass. Without I/O.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 
 use crate::ident::SessionId;
 use crate::session::Fault;
@@ -48,6 +49,11 @@ impl<P: Publish> Lanes<P> {
     /// The first of those that wait.
     pub(super) fn first(&self, session: SessionId) -> Option<&P> {
         self.0.get(&session).and_then(VecDeque::front)
+    }
+
+    /// Nobody waits any more: each session's in order.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = P> + use<P> {
+        mem::take(&mut self.0).into_values().flatten()
     }
 
     /// What a session waited for is done: what can be written now goes to `ready`. Says whether the session waits for

@@ -2,6 +2,7 @@
 //! has nothing to be published again, and the others' go first. Without I/O.
 
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -90,10 +91,26 @@ impl<P: Publish> Suspects<P> {
     pub(super) fn pop(&mut self) -> Option<P> {
         self.passed = 0;
         let publish = self.waiting.pop_front()?;
+        self.left(&publish);
+        Some(publish)
+    }
+
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &P> {
+        self.waiting.iter()
+    }
+
+    /// Those are taken out, in order.
+    pub(super) fn take_if(&mut self, is_taken: impl Fn(&P) -> bool) -> Vec<P> {
+        let (taken, waiting): (VecDeque<_>, _) = mem::take(&mut self.waiting).into_iter().partition(is_taken);
+        self.waiting = waiting;
+        taken.iter().for_each(|it| self.left(it));
+        taken.into()
+    }
+
+    fn left(&mut self, publish: &P) {
         if let Some(suspect) = self.sessions.get_mut(&publish.session()) {
             suspect.waiting -= 1;
         }
-        Some(publish)
     }
 }
 

@@ -4,32 +4,37 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures::future::BoxFuture;
 use lapin::{Confirmation, PublisherConfirm};
 use prometheus::IntGauge;
 use tokio::time::Instant;
 
-use super::Outgoing;
+use super::outgoing::{Outgoing, Turn};
 use crate::broker::amqp::metrics::Counted;
 use crate::ident::SessionId;
 use crate::session::Fault;
 
+/// RabbitMQ's answer to one publish; that of the library, except in tests.
+pub(super) trait Confirm: Future<Output = lapin::Result<Confirmation>> + Unpin {}
+
+impl<C: Future<Output = lapin::Result<Confirmation>> + Unpin> Confirm for C {}
+
 /// Resolves when the bytes were written.
-pub(super) type Write = BoxFuture<'static, lapin::Result<PublisherConfirm>>;
+pub(super) type Write<C = PublisherConfirm> = BoxFuture<'static, lapin::Result<C>>;
 
 /// Only its front is answered, so the answers keep the order of the publishes.
-pub(super) struct Window {
-    entries: VecDeque<Entry>,
+pub(super) struct Window<C = PublisherConfirm> {
+    entries: VecDeque<Entry<C>>,
     /// How many at the back are not known to be written.
     unwritten: usize,
     in_flight: IntGauge,
 }
 
-pub(super) struct Entry {
+pub(super) struct Entry<C = PublisherConfirm> {
     pub(super) publish: Outgoing,
-    pub(super) state: State,
+    pub(super) state: State<C>,
     /// When it was written first, if this one stands for its batch in the histogram.
     pub(super) observed_from: Option<Instant>,
     /// How often it was written while nothing else was on its channel: what happens to the channel is its doing then.
@@ -37,20 +42,20 @@ pub(super) struct Entry {
     in_flight: Option<Counted>,
 }
 
-pub(super) enum State {
+pub(super) enum State<C = PublisherConfirm> {
     Answered(Result<(), Fault>),
     Confirming {
-        confirm: PublisherConfirm,
+        confirm: C,
         written: Instant,
     },
     /// The channel was lost, because of this one or of another.
     Failed(lapin::Error),
     /// To be written once more.
     Waiting,
-    Writing(Write),
+    Writing(Write<C>),
 }
 
-impl Window {
+impl<C: Confirm> Window<C> {
     pub(super) fn new(in_flight: IntGauge) -> Self {
         Self { entries: VecDeque::new(), unwritten: 0, in_flight }
     }
@@ -67,11 +72,11 @@ impl Window {
         self.unwritten > 0
     }
 
-    pub(super) fn front(&mut self) -> Option<&mut Entry> {
+    pub(super) fn front(&mut self) -> Option<&mut Entry<C>> {
         self.entries.front_mut()
     }
 
-    pub(super) fn pop(&mut self) -> Option<Entry> {
+    pub(super) fn pop(&mut self) -> Option<Entry<C>> {
         let entry = self.entries.pop_front();
         self.unwritten = self.unwritten.min(self.entries.len());
         entry
@@ -83,18 +88,26 @@ impl Window {
         if own.any(|it| it.poll_answer(&self.in_flight, cx).is_pending()) {
             return Vec::new();
         }
-        let is_taken = |it: &Entry| it.publish.session == session && matches!(it.state, State::Failed(_));
+        let is_taken = |it: &Entry<C>| it.publish.session == session && matches!(it.state, State::Failed(_));
         let (taken, kept): (VecDeque<_>, _) = mem::take(&mut self.entries).into_iter().partition(is_taken);
         self.entries = kept;
         self.unwritten = self.unwritten.min(self.entries.len());
         taken.into_iter().map(|it| it.publish).collect()
     }
 
+    /// Everything, in order, to be published again unless it has its answer.
+    pub(super) fn take(&mut self) -> VecDeque<Outgoing> {
+        self.unwritten = 0;
+        let mut cx = Context::from_waker(Waker::noop());
+        let entries = mem::take(&mut self.entries).into_iter();
+        entries.map(|entry| entry.end(&self.in_flight, &mut cx)).collect()
+    }
+
     /// Polls the write at once: that puts the frames into the library's queue, and so decides the order.
     pub(super) fn push(
         &mut self,
         publish: Outgoing,
-        state: State,
+        state: State<C>,
         observed_from: Option<Instant>,
         cx: &mut Context<'_>,
     ) {
@@ -106,7 +119,7 @@ impl Window {
     }
 
     /// Writes the front again, while nothing else is on its channel.
-    pub(super) fn write_alone(&mut self, write: Write, cx: &mut Context<'_>) {
+    pub(super) fn write_alone(&mut self, write: Write<C>, cx: &mut Context<'_>) {
         let Some(front) = self.entries.front_mut() else { return };
         front.state = State::Writing(write);
         front.times_alone += 1;
@@ -133,7 +146,18 @@ impl Window {
     }
 }
 
-impl Entry {
+impl<C: Confirm> Entry<C> {
+    /// What is left of it when no more answers come.
+    fn end(mut self, in_flight: &IntGauge, cx: &mut Context<'_>) -> Outgoing {
+        let poll = self.poll_answer(in_flight, cx);
+        let Self { mut publish, state, .. } = self;
+        match (poll, state) {
+            (Poll::Ready(()), State::Answered(outcome)) => publish.turn = Turn::Answer(outcome),
+            (Poll::Ready(()) | Poll::Pending, _) => publish.lost(),
+        }
+        publish
+    }
+
     fn poll_write(&mut self, in_flight: &IntGauge, cx: &mut Context<'_>) -> Poll<()> {
         if let State::Writing(write) = &mut self.state {
             self.state = match ready!(write.as_mut().poll(cx)) {

@@ -1,5 +1,9 @@
 //! The public listener over real sockets.
 
+mod limits;
+mod proxies;
+mod tls;
+
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -35,7 +39,7 @@ impl Gateway {
         let mut settings = Settings { listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Settings::default() };
         change(&mut settings);
         let (lifecycle, telemetry) = (Lifecycle::default(), telemetry::Registry::default());
-        let registry = Registry::new(settings.connections_max);
+        let registry = Registry::new(settings.connections_max, settings.connections_per_ip_max);
         let listener = Listener::bind(settings).unwrap();
         let address = listener.local_addr().unwrap();
         let clients = lifecycle.clone();
@@ -77,8 +81,12 @@ impl Drop for Gateway {
     }
 }
 
+/// What `peer` is answered with is the address of who asks.
 async fn echo(mut transport: Transport, _admission: Admission) {
-    while let Inbound::Data(payload) = poll_fn(|cx| transport.poll_receive(cx)).await {
+    while let Inbound::Data(mut payload) = poll_fn(|cx| transport.poll_receive(cx)).await {
+        if payload == "peer" {
+            payload = transport.peer().unwrap().to_string().into();
+        }
         transport.queue(payload);
         poll_fn(|cx| transport.poll_flush(cx)).await.unwrap();
     }
@@ -303,5 +311,16 @@ async fn draining_ends_the_listening_and_leaves_clients_alone() {
     client.send(Message::text("still here")).await.unwrap();
     assert_eq!(within(client.next()).await.unwrap().unwrap(), Message::text("still here"));
     client.close(None).await.unwrap();
+    within(gateway.lifecycle.ended()).await;
+}
+
+#[tokio::test]
+async fn a_head_that_is_never_whole_does_not_hold_a_drain_up() {
+    let gateway = Gateway::start(|it| it.header_timeout = Duration::from_secs(3_600));
+    let mut slow = gateway.connect().await;
+    let whole = "GET /nowhere HTTP/1.1\r\nHost: gateway\r\n\r\n";
+    // In one packet, so that the gateway has read both.
+    answer(&mut slow, &format!("{whole}GET /demo/ HTTP/1.1\r\nHost:"), "page).\n").await;
+    gateway.lifecycle.drain();
     within(gateway.lifecycle.ended()).await;
 }

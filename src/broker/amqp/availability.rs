@@ -1,0 +1,118 @@
+//! Whether RabbitMQ can be used, and what `/ready` says of that: a restart of RabbitMQ is to move no clients.
+
+use std::time::Duration;
+
+use prometheus::IntGauge;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::metrics::Metrics;
+use super::settings::Settings;
+use crate::broker::Outage;
+use crate::lifecycle::{Latch, Lifecycle};
+
+/// Not so at first. Cloning it clones a handle.
+#[derive(Clone, Debug)]
+pub(super) struct Availability {
+    is_there: watch::Sender<bool>,
+    connected: IntGauge,
+}
+
+impl Availability {
+    pub(super) fn start(settings: &Settings, metrics: &Metrics, lifecycle: &Lifecycle, latch: Latch) -> Self {
+        let grace = match settings.outage {
+            Outage::Hold => settings.ready_grace,
+            Outage::Reject => Duration::ZERO,
+        };
+        let availability = Self { is_there: watch::Sender::new(false), connected: metrics.connected.clone() };
+        let (changes, stopping) = (availability.is_there.subscribe(), lifecycle.stopping().clone());
+        lifecycle.spawn_background(async move {
+            stopping.run_until_cancelled(follow(changes, &latch, grace)).await;
+            latch.set(false);
+        });
+        availability
+    }
+
+    pub(super) fn set(&self, is_there: bool) {
+        self.connected.set(is_there.into());
+        self.is_there.send_replace(is_there);
+    }
+
+    /// Returns when it is.
+    pub(super) async fn reached(&self) {
+        self.is_there.subscribe().wait_for(|it| *it).await.map(drop).expect("this holds the other end");
+    }
+}
+
+/// Sets the latch at once, and takes it back when RabbitMQ has been away for so long.
+async fn follow(mut is_there: watch::Receiver<bool>, latch: &Latch, grace: Duration) {
+    while is_there.wait_for(|it| *it).await.is_ok() {
+        latch.set(true);
+        if is_there.wait_for(|it| !*it).await.is_err() {
+            return;
+        }
+        if timeout(grace, is_there.wait_for(|it| *it)).await.is_err() {
+            latch.set(false);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::lifecycle::Readiness;
+    use crate::telemetry::Registry;
+
+    struct Case {
+        availability: Availability,
+        latch: Latch,
+        lifecycle: Lifecycle,
+    }
+
+    impl Case {
+        fn new(outage: Outage) -> Self {
+            let settings = Settings { outage, ready_grace: Duration::from_secs(30), ..Settings::default() };
+            let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
+            let latch = Readiness::default().latch("broker");
+            let availability = Availability::start(&settings, &metrics, &lifecycle, latch.clone());
+            Self { availability, latch, lifecycle }
+        }
+
+        async fn is_ready_after(&self, seconds: u64) -> bool {
+            tokio::task::yield_now().await;
+            advance(Duration::from_secs(seconds)).await;
+            tokio::task::yield_now().await;
+            self.latch.is_set()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_told_after_the_grace_and_the_end_of_it_at_once() {
+        let case = Case::new(Outage::Hold);
+        assert!(!case.is_ready_after(60).await, "it was never there");
+        case.availability.set(true);
+        assert!(case.is_ready_after(0).await);
+        case.availability.set(false);
+        assert!(case.is_ready_after(29).await);
+        case.availability.set(true);
+        assert!(case.is_ready_after(2).await, "the grace begins anew");
+        case.availability.set(false);
+        assert!(case.is_ready_after(29).await);
+        assert!(!case.is_ready_after(1).await);
+        case.availability.set(true);
+        assert!(case.is_ready_after(0).await);
+        case.lifecycle.stop();
+        assert!(!case.is_ready_after(0).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_hold_there_is_no_grace() {
+        let case = Case::new(Outage::Reject);
+        case.availability.set(true);
+        assert!(case.is_ready_after(0).await);
+        case.availability.set(false);
+        assert!(!case.is_ready_after(0).await);
+    }
+}
