@@ -105,6 +105,24 @@ impl Ledger {
         self.received.iter().filter_map(first).min()
     }
 
+    /// What each receiver has not got although it was receipted: numbers, and when the first was sent and receipted.
+    pub(crate) fn losses(&self, since: Instant) -> Vec<String> {
+        let ago = |at: Instant| at.saturating_duration_since(since).as_secs_f64();
+        let of = |received: &Vec<(usize, Instant)>| {
+            let is_lost = |it: &usize| self.sent[*it].receipted.is_some() && !received.iter().any(|(got, _)| got == it);
+            let lost: Vec<_> = (0..self.sent.len()).filter(is_lost).collect();
+            let (first, last) = (*lost.first()?, *lost.last()?);
+            let [sent, last_sent] = [first, last].map(|it| ago(self.sent[it].at));
+            let [receipted, last_receipted] = [first, last].map(|it| self.sent[it].receipted.map_or(0.0, ago));
+            let count = lost.len();
+            Some(format!(
+                "{count} of {first} to {last}, sent {sent:.3} to {last_sent:.3} s and receipted {receipted:.3} to \
+                 {last_receipted:.3} s after the beginning of the outage"
+            ))
+        };
+        self.received.iter().filter_map(of).collect()
+    }
+
     pub(crate) fn account(&self, outages: &[Outage]) -> Account {
         let receipted = self.sent.iter().filter(|it| it.receipted.is_some()).count();
         let mut account = Account { sent: self.sent.len(), receipted, ..Account::default() };

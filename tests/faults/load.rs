@@ -143,7 +143,7 @@ impl Load {
         let account = self.account(outages);
         tell(&format!("{what}: {account}; 0 of {} sessions dropped{}", self.count, self.resumption(outages)));
         self.sessions.shutdown().await;
-        assert!(account.is_sound(), "{what}: {account}");
+        assert!(account.is_sound(), "{what}: {account}{}", self.losses(outages));
     }
 
     async fn settle(&self, outages: &[Outage]) {
@@ -155,6 +155,17 @@ impl Load {
             self.nobody_is_dropped();
             again.tick().await;
         }
+    }
+
+    /// Where to look when the account is not sound.
+    fn losses(&self, outages: &[Outage]) -> String {
+        let Some(&Outage { begun, .. }) = outages.first() else { return String::new() };
+        let ledgers = self.books.ledgers.lock().unwrap();
+        let of = |((name, sender), ledger): (&Sender, &Ledger)| {
+            let losses = ledger.losses(begun).into_iter();
+            losses.map(|it| format!("\nsender {sender} to {name}: {it}")).collect::<String>()
+        };
+        ledgers.iter().map(of).collect()
     }
 
     fn resumption(&self, outages: &[Outage]) -> String {
