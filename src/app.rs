@@ -151,7 +151,7 @@ impl App {
         // The latches are there before anybody can ask for them: a process without any would be ready.
         let http_latch = readiness.latch("http");
         let budget = delivery::Budget::new(settings.limits.memory_bytes_max, metrics.delivery.clone());
-        let broker = start_broker(settings.broker, &metrics, &lifecycle, &readiness);
+        let broker = start_broker(settings.broker, &metrics, &lifecycle, &readiness, budget.clone());
         let admin_addr = start_admin(&settings.admin, operators)?;
         let context = driver::Context {
             authenticator: settings.authenticator,
@@ -250,11 +250,17 @@ fn start_admin(settings: &admin::Settings, sources: admin::Sources) -> Result<Op
     Ok(Some(address))
 }
 
-fn start_broker(settings: config::Broker, metrics: &Metrics, lifecycle: &Lifecycle, readiness: &Readiness) -> Broker {
+fn start_broker(
+    settings: config::Broker,
+    metrics: &Metrics,
+    lifecycle: &Lifecycle,
+    readiness: &Readiness,
+    budget: delivery::Budget,
+) -> Broker {
     match settings {
         config::Broker::Amqp(settings) => {
             let metrics = metrics.amqp.clone();
-            Broker::Amqp(amqp::Broker::start(settings, lifecycle, readiness.latch("broker"), metrics))
+            Broker::Amqp(amqp::Broker::start(settings, lifecycle, readiness.latch("broker"), metrics, budget))
         }
         config::Broker::Memory(settings) => Broker::Memory(memory::Broker::new(settings, metrics.memory.clone())),
     }

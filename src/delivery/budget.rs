@@ -13,6 +13,7 @@
 //! other one waits, so that nothing stands still for good.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prometheus::{IntCounter, IntGauge};
 
@@ -27,6 +28,8 @@ pub struct Budget(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     bytes_max: usize,
+    /// That are there now.
+    outboxes: AtomicUsize,
     metrics: Metrics,
 }
 
@@ -57,12 +60,12 @@ const PLACE_BYTES: i64 = size_of::<Item>() as i64;
 
 impl Budget {
     pub fn new(bytes_max: usize, metrics: Metrics) -> Self {
-        Self(Arc::new(Inner { bytes_max, metrics }))
+        Self(Arc::new(Inner { bytes_max, outboxes: AtomicUsize::new(0), metrics }))
     }
 
     /// Memory for a SEND that waits until the broker has taken it.
     pub fn try_take(&self, bytes: usize) -> Result<Share, MemoryFull> {
-        let Inner { bytes_max, metrics } = &*self.0;
+        let Inner { bytes_max, metrics, .. } = &*self.0;
         let publishes = metrics.publishes();
         let share = Share::take(&publishes.bytes, bytes);
         if self.used() <= bytes_max / 4 * 3 || count(&publishes.bytes) <= bytes {
@@ -83,15 +86,23 @@ impl Budget {
         self.0.metrics.deliveries().bytes.add(change * PLACE_BYTES);
     }
 
-    /// What one of so many outboxes may hold; no bound while there is enough for all.
-    pub(super) fn outbox_bytes_max(&self, outboxes: usize) -> usize {
+    pub(super) fn outbox_opened(&self) {
+        self.0.outboxes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn outbox_closed(&self) {
+        self.0.outboxes.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What one outbox may hold; no bound while there is enough for all.
+    pub(super) fn outbox_bytes_max(&self) -> usize {
         let half = self.0.bytes_max / 2;
         if count(&self.0.metrics.deliveries().bytes) <= half {
             usize::MAX
         } else if self.used() > self.0.bytes_max {
             0
         } else {
-            (half / outboxes).max(FAIR_SHARE_MIN)
+            (half / self.0.outboxes.load(Ordering::Relaxed).max(1)).max(FAIR_SHARE_MIN)
         }
     }
 

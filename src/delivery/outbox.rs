@@ -53,6 +53,7 @@ impl Outboxes {
     }
 
     pub fn open(&self) -> Outbox {
+        self.0.budget.outbox_opened();
         Outbox { shared: Arc::clone(&self.0), state: Mutex::default(), waker: AtomicWaker::new() }
     }
 }
@@ -78,10 +79,14 @@ struct State {
     free: Load,
     /// Of those that have one.
     owed: Load,
-    /// How many of a subscription were dropped since the last one that was popped; rarely any.
-    dropped: Option<Box<HashMap<SubscriptionKey, u64>>>,
+    /// Boxed, as there rarely are any.
+    losses: Option<Box<Losses>>,
     phase: Phase,
 }
+
+/// How many of a subscription were dropped since the last one that was popped.
+#[derive(Debug, Default)]
+struct Losses(HashMap<SubscriptionKey, u64>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
@@ -142,7 +147,7 @@ impl Outbox {
     pub fn push(&self, delivery: Delivery) -> Pushed {
         let size = delivery.message.size();
         let Shared { settings, budget, metrics } = &*self.shared;
-        let fair_share = budget.outbox_bytes_max(Arc::strong_count(&self.shared));
+        let fair_share = budget.outbox_bytes_max();
         let mut state = self.lock();
         if state.phase != Phase::Open {
             return Pushed::Refused;
@@ -238,7 +243,7 @@ impl Outbox {
         let Load { mut bytes, mut messages } = state.free;
         let has_room =
             |bytes: usize, messages: usize| bytes == 0 || (bytes + size <= bytes_goal && messages < messages_goal);
-        let State { items, dropped, .. } = state;
+        let State { items, losses, .. } = state;
         items.retain(|item| {
             let Item::Delivery(it) = item else { return true };
             if has_room(bytes, messages) || it.token.is_some() || !is_dropped_oldest(drop_oldest, &it.message) {
@@ -246,7 +251,7 @@ impl Outbox {
             }
             bytes -= it.message.size();
             messages -= 1;
-            *dropped.get_or_insert_default().entry(it.subscription).or_default() += 1;
+            *losses.get_or_insert_default().0.entry(it.subscription).or_default() += 1;
             false
         });
         self.shared.metrics.dropped().inc_by((state.free.messages - messages) as u64);
@@ -258,7 +263,7 @@ impl Outbox {
     fn clear(&self, mut state: MutexGuard<'_, State>) {
         let items = mem::take(&mut state.items);
         self.count(state.total(), Load::default());
-        (state.free, state.owed, state.dropped) = (Load::default(), Load::default(), None);
+        (state.free, state.owed, state.losses) = (Load::default(), Load::default(), None);
         // The messages are freed without the lock.
         drop(state);
         drop(items);
@@ -280,6 +285,7 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         self.close();
+        self.shared.budget.outbox_closed();
     }
 }
 
@@ -324,12 +330,12 @@ impl State {
     }
 
     fn take_dropped(&mut self, subscription: SubscriptionKey) -> Option<u64> {
-        let all = self.dropped.as_mut()?;
-        let dropped = all.remove(&subscription);
-        if all.is_empty() {
-            self.dropped = None;
+        let Losses(dropped) = &mut **self.losses.as_mut()?;
+        let count = dropped.remove(&subscription);
+        if dropped.is_empty() {
+            self.losses = None;
         }
-        dropped
+        count
     }
 
     fn free_if_drained(&mut self) {

@@ -33,8 +33,8 @@ pub(super) enum Event {
 impl Driver {
     /// Deadlines come first, but for one read: what a client that never pauses sends must not hold them up, and what it
     /// sent while nobody ran must not pass for silence. Then answers of the broker, which free what the rest waits for.
-    /// The flush comes last, so that all that is at hand goes out in one write; after some reads in a row it goes before
-    /// them, so that its turn does come.
+    /// The flush comes last, so that all that is at hand goes out in one write. After some reads in a row it goes
+    /// before them, so that its turn does come.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>) -> Poll<Event> {
         if timer.poll(cx).is_ready() {
             let read = if self.reads_in_a_row == 0 { self.poll_inbound(cx) } else { Poll::Pending };

@@ -277,13 +277,13 @@ async fn what_a_subscription_lost_is_forgotten_with_it() {
     let (pipe, peer) = pair();
     let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
     let outbox = Arc::clone(&driver.outbox);
-    tokio::spawn(async move {
+    gateway.context.lifecycle.spawn(async move {
         driver.in_flight.push_back(InFlight {
             op: OpId(0),
             pending: Pending::ready(Ok(())),
             asked: Asked::Unsubscribe(SubscriptionKey(1)),
         });
-        driver.drive().await
+        driver.drive().await;
     });
     let push = |key: u32, size: usize| {
         let message = Message::new("m", "/topic/a", Headers::new(), Bytes::from(vec![0; size]));

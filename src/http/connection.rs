@@ -159,7 +159,7 @@ impl Requests<'_> {
     {
         let service = service_fn(|request| {
             self.heard.forget();
-            drop(self.handshake.lock().expect("no panic while held").take());
+            drop(self.handshake.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
             ready(Ok::<_, Infallible>(answer(request)))
         });
         let connection = http1::Builder::new()

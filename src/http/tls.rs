@@ -122,7 +122,7 @@ impl Tls {
             Ok(Some(current)) => {
                 let expires = current.expiry;
                 tracing::info!(%expires, "new handshakes use the certificate as read");
-                *self.0.current.lock().expect("no panic while held") = current;
+                *self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = current;
                 self.show_expiry();
                 Ok(())
             }
@@ -139,7 +139,7 @@ impl Tls {
     /// From now on `metrics` know the certificate.
     pub(super) fn report_to(&self, metrics: &Metrics) {
         self.0.metrics.get_or_init(|| metrics.clone());
-        let expires = self.0.current.lock().expect("no panic while held").expiry;
+        let expires = self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).expiry;
         tracing::info!(%expires, "TLS towards clients, with the certificate of http.tls");
         self.show_expiry();
     }
@@ -151,12 +151,12 @@ impl Tls {
             raw::answer(&tcp, raw::page("400 Bad Request", PLAIN_TEXT).as_bytes());
             return Err(HandshakeFault::Plain);
         }
-        let config = Arc::clone(&self.0.current.lock().expect("no panic while held").config);
+        let config = Arc::clone(&self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).config);
         Ok(TlsAcceptor::from(config).accept(tcp).await.map_err(HandshakeFault::from)?.into())
     }
 
     fn show_expiry(&self) {
-        let expiry = self.0.current.lock().expect("no panic while held").expiry;
+        let expiry = self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).expiry;
         if let Some(metrics) = self.0.metrics.get() {
             metrics.tls_expiry.set(expiry.timestamp());
         }

@@ -61,7 +61,7 @@ impl Admission {
             return true;
         }
         let network = network(client);
-        let mut by_network = shared.by_network.lock().expect("no panic while held");
+        let mut by_network = shared.by_network.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let connections = by_network.entry(network).or_default();
         if *connections < shared.per_ip_max && self.network.set(network).is_ok() {
             *connections += 1;
@@ -76,7 +76,7 @@ impl Drop for Admission {
         let shared = &self.registry.0;
         shared.live.fetch_sub(1, Ordering::Relaxed);
         let Some(network) = self.network.get() else { return };
-        let mut by_network = shared.by_network.lock().expect("no panic while held");
+        let mut by_network = shared.by_network.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(connections) = by_network.get_mut(network) {
             *connections -= 1;
             if *connections == 0 {

@@ -6,8 +6,8 @@ pub enum Fault {
     /// Wrong login or passcode.
     #[error("Access refused for user '{login}'")]
     AccessRefused { login: String },
-    /// The broker ended a channel or a connection for what the session asked: the lower-case name of the reply code, and
-    /// the broker's words (E32).
+    /// The broker ended a channel or a connection for what the session asked: the lower-case name of the reply code,
+    /// and the broker's words (E32).
     #[error("{text}")]
     Amqp { name: &'static str, text: String },
     /// The broker takes no more connections of that account or virtual host (E7).

@@ -93,8 +93,8 @@ impl Limit {
             Self::TransactionFrames { max } => format!("A transaction holds at most {max} frames ({setting})"),
             Self::Transactions { max } => format!("A session holds at most {max} open transactions ({setting})"),
             Self::Unsettled { max } => format!(
-                "A session holds at most {max} messages that wait for an ACK or NACK ({setting}); what its subscriptions \
-                 may have at a time counts, so ask for a smaller prefetch-count"
+                "A session holds at most {max} messages that wait for an ACK or NACK ({setting}); what its \
+                 subscriptions may have at a time counts, so ask for a smaller prefetch-count"
             ),
         }
     }

@@ -32,6 +32,7 @@ use super::metrics::Metrics;
 use super::relay::Relay;
 use super::settings::Settings;
 use crate::broker::{LinkRequest, Outage};
+use crate::delivery::Budget;
 use crate::lifecycle::Lifecycle;
 use crate::session::{Credentials, Fault};
 
@@ -43,6 +44,7 @@ pub(super) struct Accounts {
     pub(super) settings: Arc<Settings>,
     pub(super) metrics: Metrics,
     pub(super) lifecycle: Lifecycle,
+    budget: Budget,
     /// Those that are connected, and those that wait for it, which are no more than the sessions that ask.
     known: Mutex<HashMap<Account, Arc<Known>>>,
     /// Of those that are connected.
@@ -79,10 +81,11 @@ impl Accounts {
         metrics: Metrics,
         lifecycle: Lifecycle,
         availability: Availability,
+        budget: Budget,
     ) -> Self {
         let room = Arc::new(Semaphore::new(settings.accounts_max));
         let (attempts, changed) = (Semaphore::new(settings.connects_in_flight_max), Notify::new());
-        Self { settings, metrics, lifecycle, known: Mutex::default(), room, attempts, availability, changed }
+        Self { settings, metrics, lifecycle, budget, known: Mutex::default(), room, attempts, availability, changed }
     }
 
     /// Lets a session in as whom it says it is.
@@ -151,7 +154,7 @@ impl Accounts {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Account, Arc<Known>>> {
-        self.known.lock().expect("no panic while held")
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -172,6 +175,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::broker::amqp::context::unbounded;
     use crate::lifecycle::Readiness;
     use crate::telemetry::Registry;
 
@@ -188,7 +192,8 @@ mod tests {
         let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
         let latch = Readiness::default().latch("broker");
         let availability = Availability::start(&settings, &metrics, &lifecycle, latch);
-        let accounts = Arc::new(Accounts::new(Arc::new(settings), metrics, lifecycle.clone(), availability));
+        let accounts =
+            Arc::new(Accounts::new(Arc::new(settings), metrics, lifecycle.clone(), availability, unbounded()));
         let ask = |login: &str| accounts.ask(accounts.account(&credentials(login)).unwrap());
         let first = ask("first");
         let _stream = silent.accept().await.unwrap();

@@ -215,7 +215,7 @@ pub(super) async fn watch(
                 }
                 Event::ConnectionUnblocked => {
                     blocked = None;
-                    *unblocked.lock().expect("no panic while held") = Some(Instant::now());
+                    *unblocked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
                     info!(connection = role.as_str(), "RabbitMQ takes publishes again");
                 }
                 // Of a channel, too: whether the connection is meant, its status says.
@@ -248,6 +248,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::broker::amqp::context::unbounded;
     use crate::broker::amqp::metrics::Metrics;
     use crate::broker::amqp::settings::Settings;
     use crate::lifecycle::Lifecycle;
@@ -256,7 +257,7 @@ mod tests {
     fn context(account: Account) -> Context {
         let url = "amqps://gw:secret@rabbit/site?auth_mechanism=external&heartbeat=60".parse().unwrap();
         let settings = Arc::new(Settings { urls: vec![url], ..Settings::default() });
-        Context::new(settings, account, Metrics::new(&Registry::default()), Lifecycle::default())
+        Context::new(settings, account, Metrics::new(&Registry::default()), Lifecycle::default(), unbounded())
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::metrics::Metrics;
 use super::settings::Settings;
+use crate::delivery::Budget;
 use crate::lifecycle::Lifecycle;
 use crate::session::Fault;
 
@@ -19,6 +20,8 @@ pub(super) struct Context {
     pub(super) account: Account,
     pub(super) metrics: Metrics,
     pub(super) lifecycle: Lifecycle,
+    /// For what is held until it can be published.
+    pub(super) budget: Budget,
     pub(super) topic_exchange: ShortString,
     /// Which of [`Settings::urls`] is tried first: the one that let the last connection in, so that those of a generation
     /// are in one place.
@@ -45,9 +48,15 @@ impl fmt::Debug for Account {
 }
 
 impl Context {
-    pub(super) fn new(settings: Arc<Settings>, account: Account, metrics: Metrics, lifecycle: Lifecycle) -> Self {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        account: Account,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        budget: Budget,
+    ) -> Self {
         let topic_exchange = ShortString::from(settings.topic_exchange.as_str());
-        Self { settings, account, metrics, lifecycle, topic_exchange, first_url: AtomicUsize::new(0) }
+        Self { settings, account, metrics, lifecycle, budget, topic_exchange, first_url: AtomicUsize::new(0) }
     }
 
     /// Of queues that RabbitMQ fills whether they are emptied or not.
@@ -80,12 +89,23 @@ pub(super) fn no_channel() -> Fault {
 }
 
 #[cfg(test)]
+pub(super) fn unbounded() -> Budget {
+    Budget::new(usize::MAX, crate::delivery::Metrics::new(&crate::telemetry::Registry::default()))
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::telemetry::Registry;
 
     fn context() -> Context {
-        Context::new(Arc::default(), Account::Gateway, Metrics::new(&Registry::default()), Lifecycle::default())
+        Context::new(
+            Arc::default(),
+            Account::Gateway,
+            Metrics::new(&Registry::default()),
+            Lifecycle::default(),
+            unbounded(),
+        )
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ use tracing::warn;
 use super::bench::Bench;
 use super::context::{Context, no_channel};
 use super::desk::Desk;
+use super::faults::is_outage;
 use super::line::Line;
 use super::one_of;
 use super::private::Claim;
@@ -66,7 +67,8 @@ impl Queue {
 
     /// It is the session's from now on, whether it is consumed or not.
     pub(super) fn keep(&self, claim: Option<Claim>) {
-        let before = std::mem::replace(&mut *self.claim.lock().expect("no panic while held"), claim);
+        let before =
+            std::mem::replace(&mut *self.claim.lock().unwrap_or_else(std::sync::PoisonError::into_inner), claim);
         drop(before);
     }
 }
@@ -122,9 +124,9 @@ impl Declarer {
     pub(super) async fn declare(&self, queue: &Queue) -> Result<(), Fault> {
         let task = Task::Declare { name: queue.name.clone(), declare: queue.declare.clone() };
         let answer = self.ask(channel_of(&queue.name), task).await;
-        let declared = match answer {
+        let declared = match &answer {
             Ok(_) => self.generation,
-            Err(Fault::TimedOut(_) | Fault::Unavailable) => NOT_YET,
+            Err(fault) if is_outage(fault) => NOT_YET,
             Err(_) => REFUSED,
         };
         queue.declared.store(declared, Ordering::Relaxed);

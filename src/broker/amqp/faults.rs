@@ -104,12 +104,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::broker::amqp::context::unbounded;
     use crate::broker::amqp::metrics::Metrics;
     use crate::lifecycle::Lifecycle;
     use crate::telemetry::Registry;
 
     fn context(account: Account) -> Context {
-        Context::new(Arc::default(), account, Metrics::new(&Registry::default()), Lifecycle::default())
+        Context::new(Arc::default(), account, Metrics::new(&Registry::default()), Lifecycle::default(), unbounded())
     }
 
     fn ann() -> Account {

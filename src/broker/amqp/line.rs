@@ -55,7 +55,7 @@ impl Line {
     }
 
     fn attempt(&self) -> Shared<Attempt> {
-        let mut attempt = self.0.attempt.lock().expect("no panic while held");
+        let mut attempt = self.0.attempt.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(begun) = attempt.as_ref().and_then(WeakShared::upgrade) {
             return begun;
         }
@@ -88,7 +88,7 @@ impl Line {
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<(ConnectError, Instant)>> {
-        self.0.failure.lock().expect("no panic while held")
+        self.0.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// A new channel, on a connection that is opened if it is not there yet.
@@ -123,7 +123,7 @@ impl Line {
         if self.0.connection.get().is_some_and(|it| it.status().blocked()) {
             return Some(Instant::now());
         }
-        *self.0.unblocked.lock().expect("no panic while held")
+        *self.0.unblocked.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// What RabbitMQ granted; none before the connection is open.
@@ -151,7 +151,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::broker::amqp::context::Account;
+    use crate::broker::amqp::context::{Account, unbounded};
     use crate::broker::amqp::metrics::Metrics;
     use crate::broker::amqp::settings::Settings;
     use crate::lifecycle::Lifecycle;
@@ -163,7 +163,7 @@ mod tests {
         let url = format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap();
         let settings = Arc::new(Settings { urls: vec![url], ..settings });
         let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
-        let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
+        let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone(), unbounded()));
         (Line::new(&context, &Tasks::new(lifecycle.clone()), Role::Publish), lifecycle, listener)
     }
 

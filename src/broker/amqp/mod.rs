@@ -53,6 +53,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
 use super::LinkRequest;
+use crate::delivery::Budget;
 use crate::lifecycle::{Latch, Lifecycle};
 use crate::session::Fault;
 use accounts::Accounts;
@@ -85,17 +86,17 @@ enum Identified {
 impl Broker {
     /// With the gateway's own account: begins to connect, and goes on until the process stops. The latch is set while
     /// RabbitMQ can be used.
-    pub fn start(settings: Settings, lifecycle: &Lifecycle, latch: Latch, metrics: Metrics) -> Self {
+    pub fn start(settings: Settings, lifecycle: &Lifecycle, latch: Latch, metrics: Metrics, budget: Budget) -> Self {
         let settings = Arc::new(settings);
         let availability = Availability::start(&settings, &metrics, lifecycle, latch);
         Self(match settings.identity {
             Identity::Client => {
-                let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone(), availability));
+                let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone(), availability, budget));
                 lifecycle.spawn_background(lifecycle.vital(probe::run(accounts.clone())));
                 Identified::Clients(accounts)
             }
             Identity::Gateway => {
-                let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone()));
+                let context = Arc::new(Context::new(settings, Account::Gateway, metrics, lifecycle.clone(), budget));
                 let relay = Relay::start(&context);
                 lifecycle.spawn_background(lifecycle.vital(supervisor::run(relay.clone(), availability)));
                 Identified::Gateway(relay)

@@ -10,7 +10,7 @@ pub(super) struct PerGeneration<T>(Mutex<(u64, Arc<OnceCell<T>>)>);
 impl<T> PerGeneration<T> {
     /// That of the generation with this number. A later one takes the place of those before it.
     pub(super) fn of(&self, number: u64) -> Arc<OnceCell<T>> {
-        let mut newest = self.0.lock().expect("no panic while held");
+        let mut newest = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if newest.0 < number {
             *newest = (number, Arc::default());
         }

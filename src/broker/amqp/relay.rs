@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::context::{Account, Context};
@@ -121,6 +122,11 @@ impl Relay {
         }
     }
 
+    /// Cancelled by its end, and before that only when a task has panicked that all of its sessions need.
+    pub(super) const fn ended(&self) -> &CancellationToken {
+        self.tasks.ended()
+    }
+
     /// There will be no other generation: all links are lost.
     pub(super) fn end(&self, fault: Fault) {
         self.links().over = Some(fault);
@@ -142,7 +148,7 @@ impl Relay {
     }
 
     fn links(&self) -> MutexGuard<'_, Links> {
-        self.links.lock().expect("no panic while held")
+        self.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -68,7 +68,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             urls: vec![Url::default()],
-            outage: Outage::Reject,
+            outage: Outage::Hold,
             hold_time: Duration::from_secs(60),
             ready_grace: Duration::from_secs(30),
             identity: Identity::Gateway,

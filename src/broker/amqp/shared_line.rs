@@ -46,7 +46,7 @@ impl SharedLine {
     }
 
     fn lock(&self) -> MutexGuard<'_, Line> {
-        self.current.lock().expect("no panic while held")
+        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -45,6 +45,7 @@ pub(super) async fn run(relay: Arc<Relay>, availability: Availability) {
             }
         };
         let pause = backoff.pause(is_refused, rand::random());
+        assert!(stopping.is_cancelled() || !relay.ended().is_cancelled(), "a task that all sessions need has panicked");
         if stopping.is_cancelled() || stopping.run_until_cancelled(sleep(pause)).await.is_none() {
             break;
         }
@@ -60,7 +61,10 @@ async fn serve(relay: &Relay, availability: &Availability, generation: &Arc<Gene
     let counted = Counted::new(&context.metrics.accounts);
     relay.begin(generation);
     availability.set(true);
-    generation.tasks.ended().cancelled().await;
+    tokio::select! {
+        () = generation.tasks.ended().cancelled() => {}
+        () = relay.ended().cancelled() => {}
+    }
     availability.set(false);
     relay.lost();
     drop(counted);

@@ -1,15 +1,28 @@
 //! The tasks of one generation of connections: tracked by the process, and over when the generation is.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::delivery::{Item, Outbox};
 use crate::lifecycle::Lifecycle;
 
 #[derive(Clone, Debug)]
 pub(super) struct Tasks {
     lifecycle: Lifecycle,
     ended: CancellationToken,
+}
+
+/// Tells a session, when it is dropped, that its link is lost.
+struct Alarm(Option<Arc<Outbox>>);
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        if let Some(outbox) = &self.0 {
+            outbox.push_event(Item::LinkLost);
+        }
+    }
 }
 
 impl Tasks {
@@ -28,6 +41,16 @@ impl Tasks {
             // `None` when it was dropped, which says nothing more.
             ended.run_until_cancelled(task).await;
             guard.disarm();
+        });
+    }
+
+    /// The same for what is one session's alone, which loses its link if that panics.
+    pub(super) fn spawn_for(&self, outbox: Arc<Outbox>, task: impl Future<Output = ()> + Send + 'static) {
+        let ended = self.ended.clone();
+        self.lifecycle.spawn_background(async move {
+            let mut alarm = Alarm(Some(outbox));
+            ended.run_until_cancelled(task).await;
+            alarm.0 = None;
         });
     }
 

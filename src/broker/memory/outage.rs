@@ -92,7 +92,7 @@ impl Presence {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while held")
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

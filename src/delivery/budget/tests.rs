@@ -119,7 +119,7 @@ fn the_outbox_with_more_than_its_fair_share_is_given_up_and_small_ones_are_not()
     fill(&large, 752);
     assert_eq!(gateway.refused().0, 0, "the half is not used up yet");
     fill(&others[0], 32);
-    // Eight handles, one of them the factory's, have 100 KiB each.
+    // Seven have a little more than 100 KiB each.
     assert_eq!(push(&large, &message(16)), Pushed::Refused);
     assert_eq!(push(&small, &message(16)), Pushed::Queued);
     assert_eq!(gateway.refused().0, 1);
@@ -153,7 +153,7 @@ fn topics_that_may_lose_lose_their_oldest_instead() {
     let (large, _others) = (gateway.outboxes.open(), [gateway.outboxes.open(), gateway.outboxes.open()]);
     fill(&large, 816);
     assert_eq!(push(&large, &message(16)), Pushed::Queued);
-    assert!(gateway.deliveries() < 200 * KIB, "{} bytes are left", gateway.deliveries());
+    assert!(gateway.deliveries() < 800 * KIB / 3, "{} bytes are left", gateway.deliveries());
     assert_eq!(gateway.refused().0, 0);
-    assert!(gateway.metrics.dropped().get() > 40);
+    assert!(gateway.metrics.dropped().get() > 30);
 }

@@ -166,7 +166,7 @@ fn s28_the_next_of_each_subscription_tells_how_many_were_lost() {
     assert_eq!(losses(&outbox), [(3, 0)]);
     [2, 1, 1].iter().for_each(|it| push_for(&outbox, *it, 30));
     assert_eq!(losses(&outbox), [(2, 1), (1, 2), (1, 0)]);
-    assert!(outbox.lock().dropped.is_none());
+    assert!(outbox.lock().losses.is_none());
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn the_losses_of_a_subscription_that_is_over_are_forgotten() {
     outbox.forget(SubscriptionKey(1));
     outbox.push_event(Item::SubscriptionEnded(SubscriptionKey(2)));
     assert_eq!(drain(&outbox), [900, 0]);
-    assert!(outbox.lock().dropped.is_none());
+    assert!(outbox.lock().losses.is_none());
 }
 
 #[test]

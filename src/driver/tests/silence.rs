@@ -1,7 +1,8 @@
 //! Clients that are not read for a while, and gateways that do not run for a while.
 
+use futures::FutureExt;
 use tokio::sync::oneshot;
-use tokio::time::advance;
+use tokio::time::{advance, sleep_until};
 
 use super::*;
 
@@ -26,7 +27,7 @@ async fn unanswered(gateway: &Gateway, frames: &str) -> (Client, Vec<Silent>) {
         it.pending = Pending::Waiting(pending);
         answers.push(answer);
     }
-    tokio::spawn(serve(driver));
+    gateway.context.lifecycle.spawn(serve(driver));
     let mut decoder = Decoder::new(stomp::Limits::default());
     decoder.set_version(Version::V1_2);
     let mut client = Client { peer, decoder };
@@ -45,7 +46,7 @@ async fn beat(client: &Client, seconds: u32) -> u32 {
     for _ in 0..seconds {
         client.send("\n");
         pass(SECOND).await;
-        while let Some(bytes) = futures::FutureExt::now_or_never(client.peer.receive()) {
+        while let Some(bytes) = client.peer.receive().now_or_never() {
             let bytes = bytes.expect("the session is not given up");
             assert_eq!(&bytes[..], b"\n");
             heard += 1;
@@ -106,7 +107,7 @@ async fn what_a_client_sent_while_the_gateway_did_not_run_is_read_before_its_sil
     let gateway = Gateway::new();
     let (pipe, peer) = pair();
     let mut driver = Driver::new(Arc::clone(&gateway.context), Transport::Memory(pipe));
-    let mut timer = pin!(tokio::time::sleep_until(Instant::now()));
+    let mut timer = pin!(sleep_until(Instant::now()));
     timer.as_mut().await;
     (0..2).for_each(|_| peer.send_text("\n"));
     let mut events = Vec::new();

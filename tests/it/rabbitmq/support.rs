@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use stompgate::broker::{Broker, amqp};
-use stompgate::delivery;
+use stompgate::delivery::{self, Budget};
 use stompgate::ident::SessionId;
 use stompgate::lifecycle::{Latch, Lifecycle, Readiness};
 use stompgate::session::{Credentials, Fault};
@@ -35,7 +35,9 @@ impl Gateway {
     pub(crate) fn started(settings: amqp::Settings) -> Self {
         let (lifecycle, registry) = (Lifecycle::default(), Registry::default());
         let latch = Readiness::default().latch("broker");
-        let broker = amqp::Broker::start(settings, &lifecycle, latch.clone(), amqp::Metrics::new(&registry));
+        let budget = Budget::new(usize::MAX, delivery::Metrics::new(&registry));
+        let metrics = amqp::Metrics::new(&registry);
+        let broker = amqp::Broker::start(settings, &lifecycle, latch.clone(), metrics, budget);
         Self { broker: Broker::Amqp(broker), latch, registry, lifecycle }
     }
 

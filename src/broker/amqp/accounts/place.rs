@@ -36,6 +36,8 @@ struct Kept {
 /// Why a generation is over.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum End {
+    /// A task has panicked that all of its sessions need.
+    Failed,
     Lost,
     Unused,
 }
@@ -83,12 +85,12 @@ impl Place {
 
     /// Until RabbitMQ has answered, or nobody waits for that any more.
     async fn begin(&self, backoff: &mut Backoff) -> Result<(Kept, Arc<Generation>), Fault> {
-        let Accounts { settings, metrics, lifecycle, room, .. } = &*self.accounts;
+        let Accounts { settings, metrics, lifecycle, budget, room, .. } = &*self.accounts;
         if room.available_permits() == 0 {
             return Err(no_room(settings.accounts_max));
         }
         let (account, lifecycle) = (self.account.clone(), lifecycle.clone());
-        let context = Arc::new(Context::new(settings.clone(), account, metrics.clone(), lifecycle));
+        let context = Arc::new(Context::new(settings.clone(), account, metrics.clone(), lifecycle, budget.clone()));
         let generation = self.connect(&context, backoff, true).await?;
         // Not before: whom RabbitMQ refuses takes no room from others.
         let Ok(room) = room.clone().try_acquire_owned() else {
@@ -104,6 +106,7 @@ impl Place {
         tokio::select! {
             connected = self.connect(&relay.context, backoff, false) => connected,
             () = self.attend(relay) => Err(Fault::Unavailable),
+            () = relay.ended().cancelled() => Err(Fault::Unavailable),
         }
     }
 
@@ -160,6 +163,7 @@ impl Place {
         loop {
             tokio::select! {
                 () = ended.cancelled() => return End::Lost,
+                () = relay.ended().cancelled() => return End::Failed,
                 () = self.known.due.notified(), if is_known => {
                     match ended.run_until_cancelled(self.check(relay)).await {
                         Some(Ok(())) => self.admit(relay),

@@ -31,7 +31,7 @@ impl Queues {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut HashSet<ShortString>) -> T) -> T {
-        work(&mut self.0.lock().expect("no panic while held"))
+        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 }
 

@@ -78,7 +78,7 @@ impl<'a> Held<'a> {
     /// Says how many routes are still to be bound again; publishes wait until there is none.
     pub(super) fn count(&self) {
         let behind = self.lane.behind();
-        let mut progress = self.progress.lock().expect("no panic while held");
+        let mut progress = self.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         progress.lost(behind);
         if behind == 0 {
             progress.member.is_back(self.parts.generation);
@@ -86,11 +86,11 @@ impl<'a> Held<'a> {
     }
 
     fn count_bound(&self, by: i64) {
-        self.bound.lock().expect("no panic while held").change(by);
+        self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).change(by);
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Route, Queue>> {
-        self.queues.lock().expect("no panic while held")
+        self.queues.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Whether RabbitMQ did not say no: then it is asked again.

@@ -17,6 +17,7 @@ use super::queue::{Audience, Queue};
 use crate::broker::amqp::bench::find_exchange;
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::desk::Desk;
+use crate::broker::amqp::faults::is_outage;
 use crate::broker::amqp::one_of;
 use crate::broker::amqp::per_generation::PerGeneration;
 use crate::delivery::Table;
@@ -89,7 +90,7 @@ impl Exchanges {
     }
 
     fn by_name(&self) -> MutexGuard<'_, HashMap<ShortString, Weak<Exchange>>> {
-        self.by_name.lock().expect("no panic while held")
+        self.by_name.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -103,7 +104,7 @@ impl Exchange {
             }
             desk.work(|it| find_exchange(it, self.name.clone())).await?;
             match desk.work(|it| declare_as_headers(it, self.name.clone())).await {
-                Err(fault @ (Fault::TimedOut(_) | Fault::Unavailable)) => Err(fault),
+                Err(fault) if is_outage(&fault) => Err(fault),
                 Err(fault) if fault.to_string().ends_with("received 'headers' but current is 'topic'") => {
                     Ok(Kind::Topic)
                 }

@@ -2,7 +2,7 @@
 //!
 //! A route is always bound and unbound in the same lane, one after the other.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -122,7 +122,7 @@ impl Lane {
     }
 
     fn bindings(&self) -> MutexGuard<'_, Option<State>> {
-        self.bindings.lock().expect("the binding state machine does not panic")
+        self.bindings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

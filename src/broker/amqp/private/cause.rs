@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::broker::amqp::faults::is_outage;
 use crate::session::Fault;
 
 /// How long RabbitMQ may take to notice that a connection is dead, which holds exclusive queues until then: three
@@ -26,9 +27,8 @@ pub(super) enum Cause {
 impl Cause {
     pub(super) fn of(fault: &Fault) -> Self {
         match fault {
-            Fault::Unavailable | Fault::TimedOut(_) => Self::Outage,
             // What closes a whole connection was not for one subscription.
-            Fault::Amqp { name: "connection_forced" | "internal_error", .. } => Self::Outage,
+            fault if is_outage(fault) => Self::Outage,
             Fault::Amqp { name: "not_found", text } if !text.starts_with(GONE) => Self::QueueAway,
             Fault::Amqp { name: "resource_locked", .. } | Fault::ConnectionLimit(_) => Self::Held,
             _ => Self::Refused,

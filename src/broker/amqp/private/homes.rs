@@ -90,7 +90,7 @@ impl Homes {
     /// A home with room for one channel more, and the right to it. The earlier ones are filled first.
     pub(super) fn room(&self) -> Result<(Arc<Home>, OwnedSemaphorePermit), Fault> {
         let Inner { context, tasks, checks, channels, generation, first, others, .. } = &*self.0;
-        let mut others = others.lock().expect("no panic while held");
+        let mut others = others.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(found) = std::iter::once(first).chain(&*others).find_map(Home::seat) {
             return Ok(found);
         }
@@ -109,7 +109,7 @@ impl Homes {
     }
 
     pub(in crate::broker::amqp) async fn close(&self) {
-        let others = self.0.others.lock().expect("no panic while held").clone();
+        let others = self.0.others.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
         for home in std::iter::once(&self.0.first).chain(&others) {
             home.line.close().await;
         }
@@ -186,7 +186,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::broker::amqp::context::Account;
+    use crate::broker::amqp::context::{Account, unbounded};
     use crate::broker::amqp::metrics::Metrics;
     use crate::lifecycle::Lifecycle;
     use crate::telemetry::Registry;
@@ -194,7 +194,7 @@ mod tests {
     fn homes(channels: usize) -> Homes {
         let lifecycle = Lifecycle::default();
         let metrics = Metrics::new(&Registry::default());
-        let context = Arc::new(Context::new(Arc::default(), Account::Gateway, metrics, lifecycle.clone()));
+        let context = Arc::new(Context::new(Arc::default(), Account::Gateway, metrics, lifecycle.clone(), unbounded()));
         let tasks = Tasks::new(lifecycle);
         let line = Line::new(&context, &tasks, Role::Private);
         let checks = SharedLine::new(&line, Duration::ZERO);

@@ -164,7 +164,8 @@ impl Private {
             phase: Phase::Open,
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Notify::new() });
-        tasks.spawn(Worker::new(context.clone(), epochs.clone(), shared.clone(), outbox, session).run());
+        let worker = Worker::new(context.clone(), epochs.clone(), shared.clone(), outbox.clone(), session);
+        tasks.spawn_for(outbox, worker.run());
         Self { shared, epochs: epochs.clone() }
     }
 
@@ -302,6 +303,6 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic while held")
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -80,6 +80,6 @@ impl ReplyQueue {
     }
 
     fn made(&self) -> MutexGuard<'_, Option<Made>> {
-        self.made.lock().expect("no panic while held")
+        self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -56,7 +56,7 @@ impl Exchanges {
 
     /// A publish has shown that it is not there any more.
     pub(super) fn forget(&self, exchange: &ShortString) {
-        self.known.0.lock().expect("no panic while held").remove(exchange);
+        self.known.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(exchange);
     }
 
     pub(super) async fn check(&self, exchange: ShortString) -> Result<(), Fault> {
@@ -69,7 +69,7 @@ impl Exchanges {
 
 impl Known {
     fn insert(&self, exchange: ShortString, now: Instant) {
-        let mut known = self.0.lock().expect("no panic while held");
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
@@ -77,7 +77,7 @@ impl Known {
     }
 
     fn renew(&self, exchange: &ShortString, now: Instant) -> bool {
-        let mut known = self.0.lock().expect("no panic while held");
+        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match known.get_mut(exchange) {
             Some(used) if now.duration_since(*used) < KNOWN_FOR => {
                 *used = now;

@@ -33,6 +33,7 @@ use super::private::Replies;
 use super::tasks::Tasks;
 use crate::broker::Pending;
 use crate::ident::SessionId;
+use crate::lifecycle::Lifecycle;
 use crate::session::Fault;
 pub(super) use exchanges::Exchanges;
 use outgoing::Outgoing;
@@ -44,6 +45,7 @@ use writer::Writer;
 pub(super) struct Publisher {
     queue: mpsc::Sender<Outgoing>,
     room: Arc<Room>,
+    lifecycle: Lifecycle,
 }
 
 /// What is to be published, or why it can't be: that is answered in its turn, too.
@@ -65,12 +67,12 @@ pub(super) struct Routed {
 
 pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, epochs: &Epochs) -> Vec<Publisher> {
     let settings = &context.settings;
-    let room = Room::new(settings.publish_queue_bytes_max, &context.metrics);
+    let room = Room::new(settings.publish_queue_bytes_max, &context.metrics, &context.budget);
     let start = |_| {
         // Its queue is never full before the room is.
         let (queue, outgoing) = mpsc::channel(room.messages_max());
         tasks.spawn(Writer::new(context).run(epochs.clone(), outgoing));
-        Publisher { queue, room: room.clone() }
+        Publisher { queue, room: room.clone(), lifecycle: context.lifecycle.clone() }
     };
     (0..settings.publishers.max(1)).map(start).collect()
 }
@@ -82,7 +84,7 @@ impl Publisher {
             Err(fault) => return Pending::ready(Err(fault)),
         };
         let (done, answer) = oneshot::channel();
-        match self.queue.try_send(Outgoing::new(session, content, place, done)) {
+        match self.queue.try_send(Outgoing::new(session, content, place, self.lifecycle.hold(), done)) {
             Ok(()) => Pending::Waiting(answer),
             Err(_) => Pending::ready(Err(Fault::Unavailable)),
         }

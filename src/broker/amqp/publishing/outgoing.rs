@@ -9,6 +9,7 @@ use super::{Content, Routed, lanes};
 use crate::broker::amqp::generation::Generation;
 use crate::broker::amqp::shared_line::LOSSES_MAX;
 use crate::ident::SessionId;
+use crate::lifecycle::Held;
 use crate::session::Fault;
 
 /// Generations that may be lost under a publish that was written with others. It could be what they are lost for, so it
@@ -24,7 +25,9 @@ pub(super) struct Outgoing {
     /// Generations that ended while it was written and not answered.
     pub(super) losses: u32,
     pub(super) done: oneshot::Sender<Result<(), Fault>>,
-    pub(super) _place: Place,
+    _place: Place,
+    /// A drain waits for it, also when its session has gone.
+    _held: Held,
 }
 
 /// What happens when all that was before it is written.
@@ -39,10 +42,11 @@ impl Outgoing {
         session: SessionId,
         content: Content,
         place: Place,
+        held: Held,
         done: oneshot::Sender<Result<(), Fault>>,
     ) -> Self {
         let turn = content.map_or_else(|fault| Turn::Answer(Err(fault)), Turn::Write);
-        Self { session, turn, called: Instant::now(), losses: 0, done, _place: place }
+        Self { session, turn, called: Instant::now(), losses: 0, done, _place: place, _held: held }
     }
 
     pub(super) fn content(&self) -> Option<&Routed> {

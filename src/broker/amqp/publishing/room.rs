@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::broker::amqp::metrics::{Metrics, PublishQueue};
+use crate::broker::memory_full;
+use crate::delivery::Budget;
+use crate::message::Share;
 use crate::session::Fault;
 
 /// What a message costs here beside its own bytes.
@@ -14,6 +17,7 @@ pub(super) struct Room {
     bytes_max: usize,
     taken: AtomicUsize,
     metrics: PublishQueue,
+    budget: Budget,
 }
 
 /// The part of the room that is one publish's, until it was answered.
@@ -21,11 +25,13 @@ pub(super) struct Room {
 pub(super) struct Place {
     room: Arc<Room>,
     bytes: usize,
+    _memory: Share,
 }
 
 impl Room {
-    pub(super) fn new(bytes_max: usize, metrics: &Metrics) -> Arc<Self> {
-        Arc::new(Self { bytes_max, taken: AtomicUsize::new(0), metrics: metrics.publish_queue.clone() })
+    pub(super) fn new(bytes_max: usize, metrics: &Metrics, budget: &Budget) -> Arc<Self> {
+        let (taken, metrics) = (AtomicUsize::new(0), metrics.publish_queue.clone());
+        Arc::new(Self { bytes_max, taken, metrics, budget: budget.clone() })
     }
 
     /// As many messages have all the room.
@@ -35,6 +41,7 @@ impl Room {
 
     /// A message larger than the bound still passes when it has all the room for itself.
     pub(super) fn take(self: &Arc<Self>, size: usize) -> Result<Place, Fault> {
+        let memory = self.budget.try_take(size + OVERHEAD).map_err(memory_full)?;
         let bytes = (size + OVERHEAD).min(self.bytes_max);
         let with_it = |taken: usize| taken.checked_add(bytes).filter(|it| *it <= self.bytes_max);
         if self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, with_it).is_err() {
@@ -42,7 +49,7 @@ impl Room {
         }
         self.metrics.messages.inc();
         self.metrics.bytes.add(signed(bytes));
-        Ok(Place { room: self.clone(), bytes })
+        Ok(Place { room: self.clone(), bytes, _memory: memory })
     }
 
     fn full(&self) -> Fault {
@@ -66,11 +73,12 @@ fn signed(bytes: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::amqp::context::unbounded;
     use crate::telemetry::Registry;
 
     #[test]
     fn one_byte_more_than_the_bound_is_refused_until_another_has_gone() {
-        let room = Room::new(2 * OVERHEAD + 10, &Metrics::new(&Registry::default()));
+        let room = Room::new(2 * OVERHEAD + 10, &Metrics::new(&Registry::default()), &unbounded());
         let first = room.take(4).unwrap();
         let fault = room.take(7).unwrap_err();
         assert!(fault.to_string().ends_with("full: 1034 bytes (broker.amqp.publish_queue_bytes_max)"), "{fault}");
@@ -84,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_message_larger_than_the_bound_passes_alone() {
-        let room = Room::new(1_000, &Metrics::new(&Registry::default()));
+        let room = Room::new(1_000, &Metrics::new(&Registry::default()), &unbounded());
         let small = room.take(1).unwrap();
         assert!(room.take(5_000).is_err());
         drop(small);

@@ -12,12 +12,14 @@ use proptest::prelude::*;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::broker::amqp::context::unbounded;
 use crate::broker::amqp::metrics::Metrics;
 use crate::broker::amqp::publishing::Routed;
 use crate::broker::amqp::publishing::outgoing::Turn;
 use crate::broker::amqp::publishing::room::Room;
 use crate::broker::amqp::publishing::window::State;
 use crate::broker::amqp::shared_line::LOSSES_MAX;
+use crate::lifecycle::Lifecycle;
 use crate::telemetry::Registry;
 
 const WINDOW_MAX: usize = 5;
@@ -108,7 +110,7 @@ impl Model {
         let metrics = Metrics::new(&Registry::default());
         Self {
             backlog: Backlog::new(WINDOW_MAX, metrics.publishes_in_flight.clone()),
-            room: Room::new(1 << 30, &metrics),
+            room: Room::new(1 << 30, &metrics, &unbounded()),
             metrics,
             begun: Instant::now(),
             is_connected: false,
@@ -144,7 +146,7 @@ impl Model {
     /// Its time says which number it has.
     fn publish(&mut self, session: u8, needs_preparation: bool, content: Result<Box<Routed>, Fault>) {
         let place = self.room.take(0).unwrap();
-        let mut publish = Outgoing::new(id(session), content, place, oneshot::channel().0);
+        let mut publish = Outgoing::new(id(session), content, place, Lifecycle::default().hold(), oneshot::channel().0);
         publish.called = self.begun + Duration::from_secs(self.messages.len() as u64);
         self.messages.push((session, needs_preparation));
         self.times_written.push(0);

@@ -10,6 +10,7 @@ use tracing::error;
 
 use super::Writer;
 use crate::broker::Outage;
+use crate::broker::amqp::faults::is_outage;
 use crate::broker::amqp::publishing::outgoing::Outgoing;
 use crate::broker::amqp::publishing::outlet::Outlet;
 use crate::broker::amqp::publishing::window::{State, Write};
@@ -36,7 +37,7 @@ impl Writer {
 
     /// Whether no session is told of the fault: RabbitMQ is away, or slow, and has refused nothing.
     pub(super) fn means_again(&self, fault: &Fault) -> bool {
-        self.holds() && matches!(fault, Fault::TimedOut(_) | Fault::Unavailable)
+        self.holds() && is_outage(fault)
     }
 
     pub(super) fn age(&self) -> Age {
