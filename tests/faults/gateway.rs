@@ -41,7 +41,6 @@ impl Gateway {
             ("http.connections_max", "20000"),
             ("stomp.heartbeat_send", "1s"),
             ("broker.kind", "amqp"),
-            ("broker.outage", "hold"),
             ("broker.amqp.url", url),
             ("drain.period", "0s"),
             ("log.format", "json"),
