@@ -2,7 +2,7 @@
 
 SCRIPTS = .ci/run $(shell find . \( -name target -o -name node_modules -o -name .git \) -prune -o -name '*.sh' -print)
 
-.PHONY: run check test test-rabbitmq4 bench
+.PHONY: run check test test-rabbitmq4 test-scale soak bench
 
 run:
 	cargo run --release
@@ -22,6 +22,17 @@ test:
 
 test-rabbitmq4:
 	tests/rabbitmq4.sh
+
+FAULTS = cargo test --release --locked --features test-rabbitmq --test faults
+
+# Ten thousand clients need as many open files in two processes.
+test-scale:
+	STOMPGATE_TEST_CLIENTS=10000 $(FAULTS) scale:: -- --nocapture
+
+SOAK ?= 10m
+
+soak:
+	SOAK=$(SOAK) $(FAULTS) soak:: -- --nocapture
 
 bench:
 	cargo bench --bench load

@@ -23,7 +23,10 @@ finish() {
     if [ -f "$work/cargo.log" ]; then
         printf '\n== cargo test, closing lines\n'
         grep -E '^ +(Running|Doc-tests) |^test result:' "$work/cargo.log" || true
+        printf '\n== What became of messages\n'
+        grep -oh 'faults: .*' "$work"/*.log | cut -d ' ' -f 2- || true
     fi
+    stop_nodes_of_faults
     printf '\n== Summary\n'
     printf '%s\n' "${summary[@]}"
     rm -rf "$work"
@@ -34,6 +37,14 @@ finish() {
     echo "All tests passed"
 }
 trap finish EXIT
+
+# Those whose test was interrupted; folders are named by port and process.
+stop_nodes_of_faults() {
+    local dir
+    for dir in "${CARGO_TARGET_DIR:-target}"/tmp/rabbitmq-*-*; do
+        [ ! -d "$dir" ] || [ -d "/proc/${dir##*-}" ] || tests/rabbitmq.sh stop "$dir" || failed=1
+    done
+}
 
 # phase NAME COMMAND...: a failure is noted, and the next phase still runs.
 phase() {
@@ -81,6 +92,10 @@ cargo_test() {
     cargo test --locked --no-fail-fast --features test-rabbitmq 2>&1 | tee "$work/cargo.log"
 }
 
+cut_in_namespace() {
+    tests/namespace.sh 2>&1 | tee "$work/namespace.log"
+}
+
 # from_outside BROKER COMMAND: with what the suites need that start the gateway as a process.
 from_outside() {
     STOMPGATE_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/stompgate") \
@@ -97,6 +112,7 @@ fi
 phase "Build" cargo test --locked --no-run --features test-rabbitmq
 phase "Start of RabbitMQ" start_rabbitmq
 phase "cargo test" cargo_test || true
+phase "Network cut in a namespace" cut_in_namespace || true
 if [ "$scope" = all ]; then
     phase "Clients, embedded broker" from_outside memory tests/clients/run.sh || true
 fi

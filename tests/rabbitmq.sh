@@ -2,8 +2,10 @@
 # Runs a private RabbitMQ for the tests: own node name, data, logs, cookie and ports, all on loopback.
 #
 #   tests/rabbitmq.sh start DIR PORT   starts it, waits until it accepts connections, prints its URL
-#   tests/rabbitmq.sh stop DIR         stops it and the epmd that it started
+#   tests/rabbitmq.sh restart DIR      starts it again on its data after a signal has ended it, and does not wait
+#   tests/rabbitmq.sh stop DIR         stops it and the epmd that it started, and removes its data
 #   DIR/rabbitmqctl ARGS...            asks it something, while it runs
+#   DIR/node.pid                       the process to send signals to
 #
 # PORT is for AMQP, the five ports after it are for Erlang (epmd, distribution, rabbitmqctl). Of plugins, management is
 # at PORT+6, Web STOMP at PORT+7, STOMP at PORT+8 and Prometheus at PORT+9.
@@ -11,10 +13,12 @@
 # STOMPGATE_RABBITMQ_PLUGINS  what to enable, with commas between (nothing)
 # STOMPGATE_RABBITMQ_CONF     a file whose lines go to the end of rabbitmq.conf (none)
 # STOMPGATE_RABBITMQ_ROOT     the root of another Debian, whose RabbitMQ runs instead of this machine's (none)
+# STOMPGATE_RABBITMQ_ADDRESS  where it listens for AMQP (127.0.0.1)
+# STOMPGATE_RABBITMQ_PEER     the DIR of a node that runs, to make a cluster with (none)
 set -eu
 
 usage() {
-    sed -n '2,13s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,17s/^# \{0,1\}//p' "$0" >&2
     exit 64
 }
 
@@ -37,9 +41,9 @@ export HOME="$home"
 export ERL_CRASH_DUMP="$home/erl_crash.dump"
 export ERL_INETRC="$home/inetrc"
 export ERL_EPMD_ADDRESS=127.0.0.1
-export ERL_EPMD_PORT=$((port + 1))
+export ERL_EPMD_PORT=$(port_of_epmd)
 export RABBITMQ_NODENAME=stompgate-$port@localhost
-export RABBITMQ_NODE_IP_ADDRESS=127.0.0.1
+export RABBITMQ_NODE_IP_ADDRESS=$address
 export RABBITMQ_NODE_PORT=$port
 export RABBITMQ_DIST_PORT=$((port + 2))
 export RABBITMQ_CTL_DIST_PORT_MIN=$((port + 3))
@@ -55,8 +59,8 @@ export RABBITMQ_LOG_BASE="$home/log"
 export RABBITMQ_PID_FILE="$home/node.pid"
 END
     echo "[${STOMPGATE_RABBITMQ_PLUGINS-}]." >"$dir/enabled_plugins"
-    # RabbitMQ looks up the name of its host for each connection. Where that is in no hosts file, a resolver that does not
-    # answer would take it five seconds.
+    # RabbitMQ looks up the name of its host for each connection. Where that is in no hosts file, a resolver that does
+    # not answer would take it five seconds.
     printf '{lookup, [file]}.\n{host, {127,0,0,1}, ["%s"]}.\n' "$(uname -n)" >"$dir/inetrc"
     # A relative limit would depend on what else the machine does.
     cat - ${STOMPGATE_RABBITMQ_CONF:+"$STOMPGATE_RABBITMQ_CONF"} >"$dir/rabbitmq.conf" <<END
@@ -70,7 +74,27 @@ stomp.listeners.tcp.1 = 127.0.0.1:$((port + 8))
 prometheus.tcp.ip = 127.0.0.1
 prometheus.tcp.port = $((port + 9))
 END
+    if [ -n "$peer" ]; then join_peer; fi
     write_programs
+}
+
+# The nodes of one cluster are registered at one epmd.
+port_of_epmd() {
+    if [ -n "$peer" ]; then value_of ERL_EPMD_PORT "$peer"; else echo $((port + 1)); fi
+}
+
+value_of() {
+    sed -n "s/^export $1=//p" "$2/environment"
+}
+
+# A node that has no data yet joins the one that it finds. Both know each other by the cookie.
+join_peer() {
+    cat >>"$dir/rabbitmq.conf" <<END
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = stompgate-$port@localhost
+cluster_formation.classic_config.nodes.2 = $(value_of RABBITMQ_NODENAME "$peer")
+END
+    cp -p "$peer/.erlang.cookie" "$dir/.erlang.cookie"
 }
 
 # DIR/run COMMAND...: becomes the command, where the node is. Another root sees DIR as /mnt, in a mount namespace of the
@@ -93,7 +117,11 @@ END
 #!/bin/sh
 exec "$dir/run" "$bin/rabbitmqctl" --quiet "\$@"
 END
-    chmod +x "$dir/run" "$dir/rabbitmqctl"
+    cat >"$dir/rabbitmq-server" <<END
+#!/bin/sh
+exec "$dir/run" "$bin/rabbitmq-server"
+END
+    chmod +x "$dir/run" "$dir/rabbitmqctl" "$dir/rabbitmq-server"
 }
 
 start() {
@@ -104,20 +132,33 @@ start() {
     home=$dir
     [ -z "$root" ] || home=/mnt
     port=$2
+    address=${STOMPGATE_RABBITMQ_ADDRESS:-127.0.0.1}
+    peer=${STOMPGATE_RABBITMQ_PEER-}
     if [ -e "$dir/server.pid" ]; then
         echo "$dir is in use: tests/rabbitmq.sh stop $dir" >&2
         exit 73
     fi
     write_environment
-    setsid "$dir/run" "$bin/rabbitmq-server" </dev/null >"$dir/log/stdout" 2>&1 &
-    echo $! >"$dir/server.pid"
+    launch
     if ! "$dir/rabbitmqctl" wait --timeout 60 "$home/node.pid" >"$dir/log/startup" 2>&1 ||
         ! "$dir/rabbitmqctl" await_startup --timeout 60 >>"$dir/log/startup" 2>&1; then
         cat "$dir/log/startup" "$dir/log/stdout" >&2
         stop "$dir"
         exit 70
     fi
-    echo "amqp://guest:guest@127.0.0.1:$port/%2f"
+    echo "amqp://guest:guest@$address:$port/%2f"
+}
+
+launch() {
+    setsid "$dir/rabbitmq-server" </dev/null >>"$dir/log/stdout" 2>&1 &
+    echo $! >"$dir/server.pid"
+}
+
+restart() {
+    dir=$(cd "$1" && pwd)
+    # The node has ended, its shell perhaps not yet.
+    end "$(cat "$dir/server.pid")"
+    launch
 }
 
 stop() {
@@ -136,7 +177,7 @@ stop() {
 # The node may have ended long ago, and its number be another process's.
 is_ours() {
     [ -r "/proc/$1/environ" ] || return 0
-    name=$(sed -n 's/^export \(RABBITMQ_NODENAME=\)/\1/p' "$dir/environment")
+    name=RABBITMQ_NODENAME=$(value_of RABBITMQ_NODENAME "$dir")
     { tr '\0' '\n' <"/proc/$1/environ"; } 2>/dev/null | grep -qxF "$name"
 }
 
@@ -155,6 +196,7 @@ end() {
 
 case "${1-}" in
     start) [ $# -eq 3 ] || usage; start "$2" "$3" ;;
+    restart) [ $# -eq 2 ] || usage; restart "$2" ;;
     stop) [ $# -eq 2 ] || usage; stop "$2" ;;
     *) usage ;;
 esac

@@ -14,7 +14,7 @@ has() {
         node) command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ;;
         chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
         venv) python3 -c 'import ensurepip, venv' ;;
-        haproxy | promtool | docker-compose) command -v "$1" ;;
+        haproxy | ip | promtool | docker-compose) command -v "$1" ;;
     esac >/dev/null 2>&1
 }
 
@@ -24,6 +24,7 @@ packages_of() {
         rabbitmq) echo rabbitmq-server ;;
         node) echo nodejs npm ;;
         chromium) echo chromium ;;
+        ip) echo iproute2 ;;
         venv) echo python3 python3-venv ;;
         promtool) echo prometheus ;;
         haproxy | docker-compose) echo "$1" ;;
@@ -43,7 +44,7 @@ stop_service() {
 
 missing=()
 packages=()
-for need in cc rabbitmq node chromium venv haproxy promtool docker-compose; do
+for need in cc rabbitmq node chromium venv haproxy ip promtool docker-compose; do
     if ! has "$need"; then
         missing+=("$need")
         read -ra its_packages <<<"$(packages_of "$need")"

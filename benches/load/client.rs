@@ -7,11 +7,12 @@ use mio::net::TcpStream;
 use crate::socket::{self, Inbox};
 use crate::wire::{self, Frame, Head, Opcode, Side};
 
-const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+pub(crate) const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: v12.stomp\r\n\r\n";
 
 /// The login is RabbitMQ's own default, which its plugin wants.
-const CONNECT: &[u8] = b"CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\nheart-beat:0,0\n\n\0";
+pub(crate) const CONNECT: &[u8] =
+    b"CONNECT\naccept-version:1.2\nhost:/\nlogin:guest\npasscode:guest\nheart-beat:0,0\n\n\0";
 
 /// The receipt that ends a client's handshake.
 const SUBSCRIBED: &[u8] = b"subscribed";

@@ -8,6 +8,7 @@ mod floor;
 mod histogram;
 mod interrupt;
 mod limits;
+mod nuisance;
 mod options;
 mod process;
 mod rabbitmq;
@@ -68,8 +69,9 @@ fn bench(options: &Options) -> io::Result<ExitCode> {
         }
         for target in targets.iter().filter(|it| scenario.concerns(**it)) {
             eprintln!("{} of {} ...", name(scenario), name(*target));
-            let measured = Server::start(*target, options, &mut broker)
-                .and_then(|server| scenario::run(scenario, &server, options));
+            let options = options.of(scenario);
+            let measured = Server::start(*target, &options, &mut broker)
+                .and_then(|server| scenario::run(scenario, &server, &options));
             match measured {
                 Ok(rows) => table.rows.extend(rows),
                 Err(fault) if interrupt::happened() => return Err(fault),

@@ -18,7 +18,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, value_delimiter = ',', default_value = "floor,gateway,gateway-amqp,web-stomp")]
     pub(crate) targets: Vec<Target>,
 
-    /// Clients of the scenario [default: fan-out 1000, echo and queue 100, idle 19000 (web-stomp 2000), subscribers 10000,
+    /// Clients of the scenario [default: fan-out and neighbours 1000, echo and queue 100, idle 19000 (web-stomp 2000), subscribers 10000,
     /// which begins with 1 and a tenth of them]
     #[arg(long)]
     pub(crate) clients: Option<usize>,
@@ -76,6 +76,9 @@ pub(crate) struct Options {
     bench: bool,
 }
 
+/// Beside neighbours who send all they can. A little more than the publisher who sends for all others.
+const MESSAGES_PER_SECOND_MAX: u32 = 500;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
     /// N clients that do nothing: memory of each, and what connecting costs
@@ -88,6 +91,8 @@ pub(crate) enum Scenario {
     Queue,
     /// 1, N/10 and N subscribers of one topic: what they cost the broker behind the server
     Subscribers,
+    /// 1,000 clients of 50 topics, alone and beside a stuck, a flooding and a hostile one; fails if these are noticed
+    Neighbours,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -107,12 +112,23 @@ impl Scenario {
     pub(crate) fn concerns(self, target: Target) -> bool {
         match self {
             Self::Idle | Self::FanOut | Self::Echo | Self::Queue => true,
+            Self::Neighbours => target == Target::Gateway,
             Self::Subscribers => matches!(target, Target::GatewayAmqp | Target::WebStomp),
         }
     }
 }
 
 impl Options {
+    /// With what an operator sets against what the scenario does.
+    pub(crate) fn of(&self, scenario: Scenario) -> Self {
+        let mut options = self.clone();
+        if scenario == Scenario::Neighbours {
+            let key = "STOMPGATE__SESSION__MESSAGES_PER_SECOND_MAX".to_owned();
+            options.gateway_env.insert(0, (key, MESSAGES_PER_SECOND_MAX.to_string()));
+        }
+        options
+    }
+
     pub(crate) fn scenarios(&self) -> Vec<Scenario> {
         if self.scenarios.is_empty() { Scenario::value_variants().to_vec() } else { self.scenarios.clone() }
     }

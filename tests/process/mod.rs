@@ -105,6 +105,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if thread::panicking() {
+            self.log.try_iter().for_each(|line| println!("{line}"));
+        }
         // It has ended already when the test went well.
         let _killed = self.child.kill();
         self.child.wait().unwrap();

@@ -3,6 +3,7 @@
 mod audience;
 mod fan_out;
 mod idle;
+mod neighbours;
 mod round_trip;
 mod subscribers;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(scenario: Scenario, server: &Server<'_>, options: &Options) ->
         Scenario::FanOut => fan_out::run(server, options),
         Scenario::Echo => round_trip::run(round_trip::Kind::Topic, server, options),
         Scenario::Queue => round_trip::run(round_trip::Kind::Queue, server, options),
+        Scenario::Neighbours => neighbours::run(server, options),
         Scenario::Subscribers => subscribers::run(server, options),
     }
 }
