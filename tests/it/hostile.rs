@@ -22,7 +22,7 @@ const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nHost: gateway\r\nConnection: Upgrad
 const CONNECT: &str = "CONNECT\naccept-version:1.2\n\n\0";
 
 /// Counters that tell an operator of an attack.
-const FAULTS: [&str; 3] = [
+const FAULTS: [&str; 4] = [
     "stompgate_http_timeouts_total",
     "stompgate_http_refused_total{",
     "stompgate_sessions_closed_total{",
