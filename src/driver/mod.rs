@@ -47,6 +47,9 @@ pub struct Context {
 /// Bytes that may wait in the transport. More stays where it is bounded: deliveries in the outbox, frames unread.
 const WRITE_BUFFER_MAX: usize = 64 * 1024;
 
+/// When the timer looks again while no deadline is set.
+const NOTHING_DUE: Duration = Duration::from_secs(3_600);
+
 /// How long a client may take to read the last bytes and to answer the close.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -196,9 +199,9 @@ impl Driver {
     /// most deadlines move on with every byte, and moving the timer each time would cost more than the few wake-ups.
     fn arm(&self, timer: Pin<&mut tokio::time::Sleep>) {
         let deadlines = [self.session.poll_timeout().map(Instant::from_std), self.drain_at];
-        if let Some(deadline) = deadlines.into_iter().flatten().min()
-            && (deadline < timer.deadline() || timer.is_elapsed())
-        {
+        // Of a session that is not read and sends no heart-beats nothing may be due at all.
+        let deadline = deadlines.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + NOTHING_DUE);
+        if deadline < timer.deadline() || timer.is_elapsed() {
             timer.reset(deadline);
         }
     }

@@ -192,6 +192,7 @@ mod tests {
         let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
         let latch = Readiness::default().latch("broker");
         let availability = Availability::start(&settings, &metrics, &lifecycle, latch);
+        availability.set(true);
         let accounts =
             Arc::new(Accounts::new(Arc::new(settings), metrics, lifecycle.clone(), availability, unbounded()));
         let ask = |login: &str| accounts.ask(accounts.account(&credentials(login)).unwrap());

@@ -8,6 +8,7 @@ use lapin::PublisherConfirm;
 use prometheus::IntGauge;
 use tokio::time::Instant;
 
+use super::Routed;
 use super::lanes::{Admitted, Lanes};
 use super::outgoing::Outgoing;
 use super::suspects::Suspects;
@@ -99,8 +100,11 @@ impl<C: Confirm> Backlog<C> {
     }
 
     /// No preparation will end any more: what waits for one needs another in the next generation.
-    pub(super) fn end_preparations(&mut self) {
+    ///
+    /// Whatever was routed by an exchange may have found the queues of this gateway gone, and a confirm does not say so.
+    pub(super) fn end_generation(&mut self) {
         self.ready.extend(self.lanes.take());
+        self.window.forget(|it| it.content().is_some_and(Routed::is_routed_by_exchange));
     }
 
     /// Takes everything out, in order, to be admitted again in a new generation: first what was written and has no answer.

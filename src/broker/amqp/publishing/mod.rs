@@ -65,6 +65,13 @@ pub(super) struct Routed {
     pub(super) replies: Option<Arc<Replies>>,
 }
 
+impl Routed {
+    /// And not, by the default exchange, to the queue of that name.
+    fn is_routed_by_exchange(&self) -> bool {
+        !self.exchange.as_str().is_empty()
+    }
+}
+
 pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, epochs: &Epochs) -> Vec<Publisher> {
     let settings = &context.settings;
     let room = Room::new(settings.publish_queue_bytes_max, &context.metrics, &context.budget);

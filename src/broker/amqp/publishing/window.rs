@@ -95,6 +95,13 @@ impl<C: Confirm> Window<C> {
         taken.into_iter().map(|it| it.publish).collect()
     }
 
+    /// These have to be published again, whatever the broker has said of them or may yet say.
+    pub(super) fn forget(&mut self, is_forgotten: impl Fn(&Outgoing) -> bool) {
+        for entry in self.entries.iter_mut().filter(|it| is_forgotten(&it.publish)) {
+            (entry.state, entry.in_flight) = (State::Waiting, None);
+        }
+    }
+
     /// Everything, in order, to be published again unless it has its answer.
     pub(super) fn take(&mut self) -> VecDeque<Outgoing> {
         self.unwritten = 0;

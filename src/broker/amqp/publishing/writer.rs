@@ -33,7 +33,7 @@ pub(super) struct Writer {
     backlog: Backlog,
     /// Where it writes; nowhere between generations.
     outlet: Option<Outlet>,
-    /// Of the last generation: what was written there may yet be confirmed.
+    /// Of the last generation: what was written to queues there may yet be confirmed.
     former: Option<Arc<Channel>>,
     /// Until when a connection that is lost was blocked.
     blocked_until: Option<Instant>,
@@ -87,7 +87,7 @@ impl Writer {
             return;
         }
         self.recovery = None;
-        self.backlog.end_preparations();
+        self.backlog.end_generation();
         if let Some(outlet) = outlet {
             self.blocked_until = self.blocked_until.max(outlet.blocked_until());
             self.former = outlet.channel;

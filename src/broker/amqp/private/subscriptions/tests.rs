@@ -1,3 +1,5 @@
+//! What a session keeps of its subscriptions, from one generation to the next.
+
 use lapin::types::{FieldTable, ShortString};
 use prometheus::IntGauge;
 

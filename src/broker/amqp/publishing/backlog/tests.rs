@@ -279,7 +279,7 @@ impl Model {
 
     fn lose(&mut self) {
         self.is_connected = false;
-        self.backlog.end_preparations();
+        self.backlog.end_generation();
         self.prepared.clear();
         self.preparing.clear();
         self.on_the_way.clear();
@@ -383,6 +383,24 @@ proptest! {
         }
         model.finish();
     }
+}
+
+/// The broker may have let go of the queues of this gateway before it routed the one to an exchange.
+#[test]
+fn of_what_is_confirmed_and_not_answered_at_a_loss_that_to_exchanges_is_published_again() {
+    let mut model = Model::new();
+    let to_exchange = Box::new(Routed { exchange: "amq.topic".into(), ..*routed() });
+    model.publish(0, false, Ok(routed()));
+    model.publish(1, false, Ok(to_exchange));
+    model.connect();
+    model.write();
+    model.read(usize::MAX);
+    model.confirm(0, true);
+    model.confirm(0, true);
+    model.lose();
+    model.confirmed.remove(&1);
+    model.finish();
+    assert_eq!(model.times_written, [1, 2]);
 }
 
 /// It would be published for ever, and everybody's with it.

@@ -1,0 +1,126 @@
+//! What `[broker]` and the sections below it say.
+
+use std::time::Duration;
+
+use super::{GIB, HOUR, MIB};
+use crate::broker::{Outage, amqp, memory};
+use crate::config::Broker;
+use crate::config::kind::{bytes, choice, duration, number, parsed, string, urls};
+use crate::config::reader::Reader;
+
+/// The words of `broker.kind`.
+#[derive(Clone, Copy, PartialEq)]
+enum BrokerKind {
+    Amqp,
+    Memory,
+}
+
+const IDENTITIES: &[(&str, amqp::Identity)] =
+    &[("gateway", amqp::Identity::Gateway), ("client", amqp::Identity::Client)];
+
+const OUTAGES: &[(&str, Outage)] = &[("hold", Outage::Hold), ("reject", Outage::Reject)];
+
+pub(super) fn broker(reader: &mut Reader) -> Broker {
+    let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp)];
+    let kind = choice(words).worded("`memory` or `amqp` (`stomp` does not exist yet)");
+    let kind = reader.key("broker.kind", kind, BrokerKind::Memory);
+    let default = amqp::Settings::default();
+    let outage = reader.key("broker.outage", choice(OUTAGES), default.outage);
+    let hold_time = reader.time("broker.hold_time", default.hold_time);
+    let ready_grace = reader.time("broker.ready_grace", default.ready_grace);
+    // Both sections are read, so that what is wrong in the other one is found before the day it is used.
+    let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ready_grace, ..amqp(reader) });
+    match kind {
+        BrokerKind::Amqp => Broker::Amqp(amqp),
+        BrokerKind::Memory => Broker::Memory(memory),
+    }
+}
+
+fn memory(reader: &mut Reader) -> memory::Settings {
+    let default = memory::Settings::default();
+    memory::Settings {
+        queue_messages_max: reader.count("broker.memory.queue_messages_max", default.queue_messages_max),
+        queue_bytes_max: reader.size("broker.memory.queue_bytes_max", 1024 * GIB, default.queue_bytes_max),
+        queues_max: reader.count("broker.memory.queues_max", default.queues_max),
+        bytes_max: reader.size("broker.memory.bytes_max", 1024 * GIB, default.bytes_max),
+    }
+}
+
+fn amqp(reader: &mut Reader) -> amqp::Settings {
+    let default = amqp::Settings::default();
+    let exchange = parsed("a name of 1 to 255 bytes", |it: &amqp::Name| it.as_str().to_owned());
+    let connection_name = string("a name of 1 to 200 bytes", |it| (1..=200).contains(&it.len()));
+    let (linger, in_flight) = (duration(Duration::ZERO..=HOUR), "broker.amqp.publishes_in_flight_max");
+    let feed_bytes = u32::try_from(GIB).expect("a GiB is less than four");
+    let amqp = amqp::Settings {
+        urls: reader.key("broker.amqp.url", urls(), default.urls),
+        identity: reader.key("broker.amqp.identity", choice(IDENTITIES), default.identity),
+        account_idle_time: reader.time("broker.amqp.account_idle_time", default.account_idle_time),
+        account_check_interval: reader.time("broker.amqp.account_check_interval", default.account_check_interval),
+        accounts_max: reader.count("broker.amqp.accounts_max", default.accounts_max),
+        credentials_bytes_max: reader.size("broker.amqp.credentials_bytes_max", MIB, default.credentials_bytes_max),
+        connects_in_flight_max: reader.count("broker.amqp.connects_in_flight_max", default.connects_in_flight_max),
+        tls: None,
+        connection_name: reader.key("broker.amqp.connection_name", connection_name, default.connection_name),
+        connect_timeout: reader.time("broker.amqp.connect_timeout", default.connect_timeout),
+        reconnect_delay_min: reader.time("broker.amqp.reconnect_delay_min", default.reconnect_delay_min),
+        reconnect_delay_max: reader.time("broker.amqp.reconnect_delay_max", default.reconnect_delay_max),
+        operation_timeout: reader.time("broker.amqp.operation_timeout", default.operation_timeout),
+        topic_exchange: reader.key("broker.amqp.topic_exchange", exchange, default.topic_exchange),
+        feed_shards: reader.key("broker.amqp.feed_shards", number(1..=64), default.feed_shards),
+        feed_prefetch: reader.key("broker.amqp.feed_prefetch", number(1..=u16::MAX), default.feed_prefetch),
+        feed_queue_bytes_max: reader.key(
+            "broker.amqp.feed_queue_bytes_max",
+            bytes(1_024..=feed_bytes),
+            default.feed_queue_bytes_max,
+        ),
+        unbind_linger: reader.key("broker.amqp.unbind_linger", linger, default.unbind_linger),
+        publishers: reader.key("broker.amqp.publishers", number(1..=64), default.publishers),
+        publishes_in_flight_max: reader.key(in_flight, number(1..=65_536), default.publishes_in_flight_max),
+        publish_queue_bytes_max: reader.size(
+            "broker.amqp.publish_queue_bytes_max",
+            64 * GIB,
+            default.publish_queue_bytes_max,
+        ),
+        message_bytes_max: reader.size("broker.amqp.message_bytes_max", 512 * MIB, default.message_bytes_max),
+        ..default
+    };
+    reader.rule(
+        &["broker.amqp.reconnect_delay_min", "broker.amqp.reconnect_delay_max"],
+        amqp.reconnect_delay_min <= amqp.reconnect_delay_max,
+        "breaks a rule: broker.amqp.reconnect_delay_min must not be longer than broker.amqp.reconnect_delay_max",
+    );
+    reader.rule(
+        &["broker.amqp.url"],
+        amqp.urls.iter().all(|it| it.vhost() == amqp.urls[0].vhost()),
+        "breaks a rule: all addresses must be of one virtual host, as they stand for one another",
+    );
+    amqp::Settings { tls: tls(reader, &amqp.urls), ..amqp }
+}
+
+/// The files are read when TLS is used, or meant to be.
+fn tls(reader: &mut Reader, urls: &[amqp::Url]) -> Option<amqp::Tls> {
+    let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
+    let files = amqp::TlsFiles {
+        ca: text(amqp::TlsFiles::CA),
+        server_name: text(amqp::TlsFiles::SERVER_NAME),
+        certificate: text(amqp::TlsFiles::CERTIFICATE),
+        key: text(amqp::TlsFiles::KEY),
+    };
+    let is_used = urls.iter().any(amqp::Url::is_tls);
+    if !is_used && files == amqp::TlsFiles::default() {
+        return None;
+    }
+    reader.rule(
+        &[amqp::TlsFiles::CA, amqp::TlsFiles::SERVER_NAME, amqp::TlsFiles::CERTIFICATE, amqp::TlsFiles::KEY],
+        is_used,
+        "is given, but no address in broker.amqp.url begins with amqps://: passcodes would travel in the clear",
+    );
+    match amqp::Tls::load(&files) {
+        Ok(tls) => Some(tls),
+        Err(faults) => {
+            faults.iter().for_each(|it| reader.rule(&[it.setting, "broker.amqp.url"], false, &it.problem));
+            None
+        }
+    }
+}
