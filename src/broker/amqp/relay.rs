@@ -36,6 +36,8 @@ struct Links {
     over: Option<Fault>,
     /// Since when there is none.
     unused_since: Instant,
+    /// Whether there was a generation.
+    has_begun: bool,
     /// Since when there is no generation any more.
     lost_at: Option<Instant>,
 }
@@ -46,7 +48,8 @@ impl Relay {
         let (epochs, tasks) = (Epochs::new(), Tasks::new(context.lifecycle.clone()));
         let publishers = publishing::start(context, &tasks, &epochs);
         let feeds = Feeds::start(context, &tasks, &epochs);
-        let links = Links { outboxes: HashMap::new(), over: None, unused_since: Instant::now(), lost_at: None };
+        let outboxes = HashMap::new();
+        let links = Links { outboxes, over: None, unused_since: Instant::now(), has_begun: false, lost_at: None };
         Arc::new(Self { context: context.clone(), epochs, feeds, publishers, tasks, links: Mutex::new(links) })
     }
 
@@ -64,10 +67,11 @@ impl Relay {
     /// From now on the outbox is told when its link is lost. Returns the generation in which that began.
     pub(super) fn register(&self, session: SessionId, outbox: Arc<Outbox>) -> Result<u64, Fault> {
         let begun_in = self.generation();
-        if begun_in == 0 && self.context.settings.outage == Outage::Reject {
+        let mut links = self.links();
+        // Who has never let the gateway in may never do so: nothing is held for that.
+        if begun_in == 0 && (self.context.settings.outage == Outage::Reject || !links.has_begun) {
             return Err(Fault::Unavailable);
         }
-        let mut links = self.links();
         if let Some(fault) = &links.over {
             return Err(fault.clone());
         }
@@ -97,7 +101,11 @@ impl Relay {
 
     /// From now on the generation is used.
     pub(super) fn begin(&self, generation: &Arc<Generation>) {
-        let lost_at = self.links().lost_at.take();
+        let lost_at = {
+            let mut links = self.links();
+            links.has_begun = true;
+            links.lost_at.take()
+        };
         self.epochs.set(Some(generation.clone()));
         if let Some(lost_at) = lost_at {
             let (epochs, context, number) = (self.epochs.clone(), self.context.clone(), generation.number);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stompgate::broker::Outage;
 use stompgate::broker::amqp::{Identity, Settings};
 use stompgate::delivery::Item;
 use stompgate::session::{AckMode, Credentials, Fault};
@@ -311,7 +312,8 @@ async fn a_passcode_that_was_changed_lets_nobody_in_for_long() {
 
 #[tokio::test]
 async fn a_lost_account_ends_its_own_sessions_and_comes_back_when_asked_for() {
-    let (gateway, site) = (Gateway::connected(by_client()).await, Site::new().await);
+    let settings = Settings { outage: Outage::Reject, ..by_client() };
+    let (gateway, site) = (Gateway::connected(settings).await, Site::new().await);
     let fixture = gateway.fixture();
     let mut lost = gateway.open(site.credentials()).await.unwrap();
     let mut other = gateway.open(credentials(Some("guest"), Some("guest"), None)).await.unwrap();
@@ -340,7 +342,9 @@ async fn g2_a_broker_that_does_not_answer_is_not_available_and_few_try_at_a_time
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("amqp://{}/%2f", silent.local_addr().unwrap()).parse().unwrap();
     let (connect_timeout, connects_in_flight_max) = (Duration::from_millis(500), 2);
-    let settings = Settings { urls: vec![url], connect_timeout, connects_in_flight_max, ..by_client() };
+    // With `Outage::Hold` one probe would try, and not they.
+    let outage = Outage::Reject;
+    let settings = Settings { urls: vec![url], connect_timeout, connects_in_flight_max, outage, ..by_client() };
     let gateway = Gateway::started(settings);
     let logins: Vec<_> = (0..10).map(|it| it.to_string()).collect();
     let opened = logins.iter().map(|it| gateway.open(credentials(Some(it), None, None)));

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use stompgate::broker::LinkRequest;
 use stompgate::broker::amqp::{Settings, Url};
+use stompgate::broker::{LinkRequest, Outage};
 use stompgate::delivery::{self, Budget, Item, Outboxes};
 use stompgate::ident::SessionId;
 use stompgate::session::{AckMode, Credentials, Fault};
@@ -40,6 +40,11 @@ pub(crate) fn url_through(proxy: &Proxy) -> Url {
     url_with(&password(), proxy.address).parse().unwrap()
 }
 
+/// With `Outage::Hold` no session would be told of most of this.
+fn rejecting() -> Settings {
+    Settings { outage: Outage::Reject, ..Settings::default() }
+}
+
 pub(crate) async fn behind(proxy: &Proxy, settings: Settings) -> Gateway {
     let gateway = Gateway::started(Settings { urls: vec![url_through(proxy)], ..settings });
     gateway.is_ready().await;
@@ -67,8 +72,7 @@ async fn expect_working(fixture: &Fixture) {
 #[tokio::test]
 async fn the_loss_of_a_connection_that_consumes_ends_the_links_once_and_new_ones_work() {
     let connection_name = format!("loss-{}", SessionId::from_random(rand::random()));
-    let gateway =
-        Gateway::connected(Settings { connection_name: connection_name.clone(), ..Settings::default() }).await;
+    let gateway = Gateway::connected(Settings { connection_name: connection_name.clone(), ..rejecting() }).await;
     let fixture = gateway.fixture();
     for (round, role) in ["feeds", "private"].into_iter().enumerate() {
         let (mut one, mut two, closed) = (fixture.open().await, fixture.open().await, fixture.open().await);
@@ -100,7 +104,7 @@ async fn the_loss_of_a_connection_that_consumes_ends_the_links_once_and_new_ones
 #[tokio::test]
 async fn what_is_pending_when_the_connections_are_lost_fails() {
     let proxy = Proxy::start(broker_address()).await;
-    let gateway = behind(&proxy, Settings::default()).await;
+    let gateway = behind(&proxy, rejecting()).await;
     let fixture = gateway.fixture();
     let mut session = fixture.open().await;
     session.subscribe(&fixture.queue("a")).await;
@@ -125,7 +129,7 @@ async fn what_is_pending_when_the_connections_are_lost_fails() {
 async fn an_answer_that_does_not_come_in_time_is_a_fault() {
     let proxy = Proxy::start(broker_address()).await;
     let operation_timeout = Duration::from_millis(500);
-    let gateway = behind(&proxy, Settings { operation_timeout, ..Settings::default() }).await;
+    let gateway = behind(&proxy, Settings { operation_timeout, ..rejecting() }).await;
     let fixture = gateway.fixture();
     let mut session = fixture.open().await;
     proxy.fall_silent();
@@ -145,7 +149,7 @@ async fn an_answer_that_does_not_come_in_time_is_a_fault() {
 async fn all_that_was_published_at_a_time_is_given_up_at_a_time() {
     let proxy = Proxy::start(broker_address()).await;
     let operation_timeout = Duration::from_millis(500);
-    let gateway = behind(&proxy, Settings { operation_timeout, publishers: 1, ..Settings::default() }).await;
+    let gateway = behind(&proxy, Settings { operation_timeout, publishers: 1, ..rejecting() }).await;
     let fixture = gateway.fixture();
     let mut session = fixture.open().await;
     session.publish(&fixture.topic("a"), "before").await;
@@ -164,7 +168,7 @@ async fn all_that_was_published_at_a_time_is_given_up_at_a_time() {
 async fn publishes_wait_while_rabbitmq_blocks_and_all_else_goes_on() {
     let proxy = Proxy::start(broker_address()).await;
     let operation_timeout = Duration::from_millis(500);
-    let gateway = behind(&proxy, Settings { operation_timeout, ..Settings::default() }).await;
+    let gateway = behind(&proxy, Settings { operation_timeout, ..rejecting() }).await;
     let fixture = gateway.fixture();
     let (mut sender, mut reader) = (fixture.open().await, fixture.open().await);
     let topic = fixture.topic("a");
@@ -189,7 +193,7 @@ async fn publishes_wait_while_rabbitmq_blocks_and_all_else_goes_on() {
 async fn a_wrong_password_is_tried_again_after_growing_pauses_and_nothing_opens() {
     let begun = Instant::now();
     let url = url_with("wrong", broker_address()).parse().unwrap();
-    let gateway = Gateway::started(Settings { urls: vec![url], ..Settings::default() });
+    let gateway = Gateway::started(Settings { urls: vec![url], ..rejecting() });
     eventually("it has failed often", async || gateway.metric("connects_total", "failed") >= 4.0).await;
     // Half of 200, 400 and 800 ms, at least.
     assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
@@ -201,7 +205,7 @@ async fn a_wrong_password_is_tried_again_after_growing_pauses_and_nothing_opens(
 #[tokio::test]
 async fn a_topic_exchange_that_does_not_exist_is_found_out_before_anybody_is_let_in() {
     let topic_exchange = "no-such-exchange".parse().unwrap();
-    let gateway = Gateway::started(Settings { urls: vec![url()], topic_exchange, ..Settings::default() });
+    let gateway = Gateway::started(Settings { urls: vec![url()], topic_exchange, ..rejecting() });
     eventually("it has failed", async || gateway.metric("connects_total", "failed") >= 2.0).await;
     assert!(!gateway.latch.is_set());
     assert_eq!(open(&gateway).await, Err(Fault::Unavailable));

@@ -36,13 +36,13 @@ async fn started(settings: Settings) -> (Proxy, Gateway) {
 
 async fn go_down(proxy: &Proxy, gateway: &Gateway) {
     proxy.go_down();
-    eventually("it is lost", async || !gateway.latch.is_set()).await;
+    eventually("it is lost", async || gateway.metric("connected", "") == 0.0).await;
     eventually("nothing is consumed", async || gateway.metric("private_consumers", "") == 0.0).await;
 }
 
 async fn come_back(proxy: &Proxy, gateway: &Gateway, consumers: f64) {
     proxy.come_up();
-    gateway.is_ready().await;
+    eventually("it is back", async || gateway.metric("connected", "") == 1.0).await;
     eventually("all is consumed again", async || gateway.metric("private_consumers", "") == consumers).await;
 }
 
