@@ -118,6 +118,8 @@ async fn run_until(app: &App, mut next: impl AsyncFnMut() -> Asked, mut reload: 
 
 /// Reads files, on the thread that does nothing but wait for signals.
 fn reload(app: &App, in_force: &mut InForce, log: &telemetry::Log) {
+    // It says and counts by itself what is wrong with its files, and does not wait for the rest to be right.
+    drop(app.tls.as_ref().map(http::Tls::reload));
     let outcome = match in_force.reload() {
         Ok(Reloaded { settings, changed, needs_restart }) => {
             log.set_filter(&settings.log.filter);
@@ -178,8 +180,6 @@ impl App {
 
     /// For sessions that begin from now on. Of what can't be reloaded these settings have to be what they were.
     pub fn reload(&self, settings: Settings) {
-        // What may be wrong with its files it says itself.
-        drop(self.tls.as_ref().map(http::Tls::reload));
         self.http.set(settings.http);
         let context = (*self.context.get()).clone();
         self.context.set(driver::Context {

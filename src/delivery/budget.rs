@@ -78,7 +78,16 @@ impl Budget {
 
     /// A message waits for a client, perhaps one of many.
     pub(super) fn hold(&self, message: &Message) {
-        message.count_in(&self.0.metrics.deliveries().bytes, MESSAGE_OVERHEAD);
+        if message.enter() {
+            self.0.metrics.deliveries().bytes.add(cost(message));
+        }
+    }
+
+    /// It waits for that client no more. Whoever else has it, such as a queue, has a bound of its own.
+    pub(super) fn release(&self, message: &Message) {
+        if message.leave() {
+            self.0.metrics.deliveries().bytes.sub(cost(message));
+        }
     }
 
     /// So many more messages wait in outboxes, or fewer.
@@ -110,6 +119,10 @@ impl Budget {
         let metrics = &self.0.metrics;
         count(&metrics.deliveries().bytes).saturating_add(count(&metrics.publishes().bytes))
     }
+}
+
+fn cost(message: &Message) -> i64 {
+    i64::try_from(message.size() + MESSAGE_OVERHEAD).expect("fewer bytes than memory has")
 }
 
 fn count(gauge: &IntGauge) -> usize {

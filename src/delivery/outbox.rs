@@ -115,6 +115,16 @@ pub enum Item {
     SubscriptionEnded(SubscriptionKey),
 }
 
+impl Item {
+    const fn message(&self) -> Option<&Message> {
+        match self {
+            Self::AfterLoss(it) => Some(&it.delivery.message),
+            Self::Delivery(it) => Some(&it.message),
+            Self::LinkLost | Self::Overflowed | Self::SubscriptionEnded(_) => None,
+        }
+    }
+}
+
 /// What is delivered after a loss, and how many messages of its subscription were lost.
 #[derive(Debug)]
 pub struct AfterLoss {
@@ -181,6 +191,7 @@ impl Outbox {
         let mut state = self.lock();
         let before = state.total();
         let item = state.pop();
+        item.iter().filter_map(Item::message).for_each(|it| self.shared.budget.release(it));
         self.count(before, state.total());
         state.free_if_drained();
         item
@@ -251,13 +262,14 @@ impl Outbox {
             }
             bytes -= it.message.size();
             messages -= 1;
+            self.shared.budget.release(&it.message);
             *losses.get_or_insert_default().0.entry(it.subscription).or_default() += 1;
             false
         });
         self.shared.metrics.dropped().inc_by((state.free.messages - messages) as u64);
         state.free = Load { bytes, messages };
         self.count(before, state.total());
-        has_room(bytes, messages)
+        bytes == 0 || (bytes + size <= bytes_max && messages < *messages_max)
     }
 
     fn clear(&self, mut state: MutexGuard<'_, State>) {
@@ -266,6 +278,7 @@ impl Outbox {
         (state.free, state.owed, state.losses) = (Load::default(), Load::default(), None);
         // The messages are freed without the lock.
         drop(state);
+        items.iter().filter_map(Item::message).for_each(|it| self.shared.budget.release(it));
         drop(items);
     }
 

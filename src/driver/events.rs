@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rand::RngExt;
 use tokio::time::{Instant, Sleep};
@@ -16,6 +17,10 @@ use crate::transport::{Gone, Inbound};
 
 /// Fewer than tokio lets a task do at a time: when that is used up, nothing can be written either.
 const READS_IN_A_ROW_MAX: u32 = 32;
+
+/// How long what a client has left behind may wait for a broker that does not answer, once the client has gone: others
+/// may need its place.
+const GONE_PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) enum Event {
     Done(OpId, Result<(), Fault>),
@@ -85,8 +90,9 @@ impl Driver {
 
     fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         // A session that is given up need not wait until its client reads again.
-        let waiting = if self.has_room() { self.outbox.poll_ready(cx) } else { self.outbox.poll_overflowed(cx) };
-        if self.session.wants_deliveries() && waiting.is_ready() {
+        let is_wanted = self.has_room() && self.session.wants_deliveries();
+        let waiting = if is_wanted { self.outbox.poll_ready(cx) } else { self.outbox.poll_overflowed(cx) };
+        if waiting.is_ready() {
             return Poll::Ready(Event::Outbox);
         }
         if self.is_cut_off() || !self.has_unwritten() {
@@ -125,7 +131,13 @@ impl Driver {
                     Some(Asked::Unsubscribe(key)) => self.outbox.forget(key),
                     Some(Asked::Publish(_) | Asked::Subscribe) | None => (),
                 }
-                self.handle(Input::Done { op, outcome: outcome.map(|()| Answer::Done) });
+                let outcome = match outcome {
+                    // If the link is lost for another reason than an outage, that is it.
+                    Err(Fault::Unavailable) => Err(self.link.as_ref().map_or(Fault::Unavailable, Link::fault)),
+                    Ok(()) => Ok(Answer::Done),
+                    Err(fault) => Err(fault),
+                };
+                self.handle(Input::Done { op, outcome });
             }
             Event::Drain => self.pick_drain_moment(),
             Event::Flushed(Ok(())) => {
@@ -133,7 +145,7 @@ impl Driver {
                 self.handle(Input::Written);
                 self.settle_written();
             }
-            Event::Flushed(Err(Gone)) => self.ended = Some(Input::Gone),
+            Event::Flushed(Err(Gone)) => self.end(Input::Gone),
             Event::Inbound(inbound) => self.receive(inbound),
             Event::Opened(op, outcome) => {
                 let outcome = outcome.map(|Opened { link, user }| {
@@ -169,9 +181,9 @@ impl Driver {
                 self.decoder.feed(&bytes);
                 self.handle(Input::Received { bytes: bytes.len() });
             }
-            Inbound::Gone => self.ended = Some(Input::Gone),
-            Inbound::TooLarge { max } => self.ended = Some(Input::TransportMessageTooLarge { max }),
-            Inbound::Violation { rule } => self.ended = Some(Input::TransportViolated { rule }),
+            Inbound::Gone => self.end(Input::Gone),
+            Inbound::TooLarge { max } => self.end(Input::TransportMessageTooLarge { max }),
+            Inbound::Violation { rule } => self.end(Input::TransportViolated { rule }),
         }
     }
 
@@ -204,6 +216,10 @@ impl Driver {
             self.drain_at = None;
             self.drain();
         }
+        if self.abandon_at.is_some_and(|it| it <= now) {
+            self.abandon_at = None;
+            self.handle(Input::Gone);
+        }
         self.handle(Input::Timeout);
     }
 
@@ -212,8 +228,17 @@ impl Driver {
         if self.session.phase() != Phase::Connected {
             self.handle(Input::Drain);
         } else if self.ended.is_none() {
-            self.ended = Some(Input::Drain);
+            self.end(Input::Drain);
         }
+    }
+
+    /// Nothing is read any more, for that reason.
+    fn end(&mut self, reason: Input) {
+        if matches!(reason, Input::Gone) {
+            self.abandon_at = Some(Instant::now() + GONE_PATIENCE);
+        }
+        self.ended = Some(reason);
+        self.handle(Input::ReadEnded);
     }
 
     /// Nothing that is written would arrive.

@@ -94,6 +94,8 @@ struct Driver {
     reads_in_a_row: u32,
     /// When this session is told that the process drains.
     drain_at: Option<Instant>,
+    /// When a client that has gone is not waited for any more.
+    abandon_at: Option<Instant>,
     /// The session is over.
     closed: Option<CloseReason>,
     /// What the gauges say of this session.
@@ -157,6 +159,7 @@ impl Driver {
             is_reading: true,
             reads_in_a_row: 0,
             drain_at: None,
+            abandon_at: None,
             closed: None,
             counted,
         }
@@ -198,7 +201,7 @@ impl Driver {
     /// Makes the timer fire no later than the session wants it. It may fire earlier, after which it is armed again:
     /// most deadlines move on with every byte, and moving the timer each time would cost more than the few wake-ups.
     fn arm(&self, timer: Pin<&mut tokio::time::Sleep>) {
-        let deadlines = [self.session.poll_timeout().map(Instant::from_std), self.drain_at];
+        let deadlines = [self.session.poll_timeout().map(Instant::from_std), self.drain_at, self.abandon_at];
         // Of a session that is not read and sends no heart-beats nothing may be due at all.
         let deadline = deadlines.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + NOTHING_DUE);
         if deadline < timer.deadline() || timer.is_elapsed() {

@@ -61,8 +61,8 @@ pub enum Drained {
 #[derive(Debug)]
 pub struct Held(#[expect(dead_code, reason = "it is kept for its drop")] TaskTrackerToken);
 
-/// For what has to end at once, before it is left to its fate.
-const STOP_WAIT: Duration = Duration::from_secs(1);
+/// For what has to end at once, before it is left to its fate: longer than a session waits for its client's close.
+const STOP_WAIT: Duration = Duration::from_secs(3);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -229,10 +229,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_ignores_the_stop_delays_it_by_a_second_at_most() {
+    async fn a_task_that_ignores_the_stop_delays_it_by_three_seconds_at_most() {
         let lifecycle = Lifecycle::default();
         lifecycle.spawn(std::future::pending());
-        assert_eq!(shut_down(&lifecycle).await, (11, Drained::Left(1)));
+        assert_eq!(shut_down(&lifecycle).await, (13, Drained::Left(1)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,10 +7,10 @@ mod encoded;
 mod own;
 mod share;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use prometheus::IntGauge;
 
 use crate::ident::SubscriptionKey;
 use crate::stomp::{Headers, Version};
@@ -30,7 +30,8 @@ struct Inner {
     headers: Headers,
     body: Bytes,
     encoded: Encoded,
-    share: OnceLock<Share>,
+    /// Where it waits.
+    places: AtomicUsize,
 }
 
 impl Message {
@@ -45,7 +46,7 @@ impl Message {
             headers,
             body,
             encoded: Encoded::default(),
-            share: OnceLock::new(),
+            places: AtomicUsize::new(0),
         }))
     }
 
@@ -70,9 +71,14 @@ impl Message {
         self.0.destination.len() + self.0.headers.size() + self.0.body.len()
     }
 
-    /// Has this message counted in that gauge, once, until the last clone of it is dropped.
-    pub fn count_in(&self, gauge: &IntGauge, overhead: usize) {
-        self.0.share.get_or_init(|| Share::take(gauge, self.size() + overhead));
+    /// It waits in one place more. Says whether that is the first.
+    pub fn enter(&self) -> bool {
+        self.0.places.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// It has left one of the places that it entered. Says whether that was the last.
+    pub fn leave(&self) -> bool {
+        self.0.places.fetch_sub(1, Ordering::Relaxed) == 1
     }
 
     /// The MESSAGE frame for a subscription that needs no acknowledgement, shared by all with the same id (or none) and

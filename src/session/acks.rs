@@ -48,6 +48,14 @@ impl Acks {
         format!("{session}-{}", self.delivered)
     }
 
+    /// Forgets the oldest beyond so many. That many wait only of channels that the broker has lost, which gave it all back.
+    pub(super) fn keep(&mut self, max: usize) {
+        while self.unsettled.len() > max {
+            let oldest = self.unsettled.first_key_value().map(|(number, _)| *number);
+            oldest.and_then(|it| self.remove(it));
+        }
+    }
+
     /// That subscription is over. What it was delivered can still be settled.
     pub(super) fn orphan(&mut self, subscription: SubscriptionKey) {
         for it in self.unsettled.values_mut().filter(|it| it.subscription == subscription) {

@@ -118,6 +118,7 @@ impl Connected {
         let frame = match (subscription.ack, token) {
             (AckMode::Client | AckMode::ClientIndividual, Some(token)) => {
                 let ack_id = self.acks.delivered(core.id, key, subscription.ack, token);
+                self.acks.keep(core.settings.unsettled_max);
                 message.frame(core.version, name, Marks { ack_id: Some(&ack_id), dropped, redelivered })
             }
             (_, _) if redelivered || dropped > 0 => {

@@ -32,6 +32,8 @@ pub enum Input {
         error: DecodeError,
         receipt: Option<Box<str>>,
     },
+    /// Nothing more is read; what was received before still takes effect.
+    ReadEnded,
     /// The client did not read what was waiting for it, so it grew beyond its bound.
     Overflowed,
     /// The transport is not asked for more, for whatever reason, so nothing can be heard of the client.

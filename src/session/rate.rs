@@ -19,6 +19,8 @@ pub(super) struct Rates {
     messages: Bucket,
     /// Nothing is read before.
     paused_until: Option<Instant>,
+    /// Nothing more comes, so there is nothing to slow down.
+    is_lifted: bool,
 }
 
 /// Holds what one second brings and fills steadily. What was taken can be more than it held: the debt is waited for.
@@ -37,13 +39,17 @@ impl Rates {
             Rate::Bytes => (&mut self.bytes, settings.bytes_per_second_max),
             Rate::Messages => (&mut self.messages, settings.messages_per_second_max),
         };
-        if per_second == 0 {
+        if per_second == 0 || self.is_lifted {
             return false;
         }
         let room_at = bucket.take(count, per_second, now);
         let is_first = self.paused_until.is_none() && room_at > now;
         self.paused_until = self.paused_until.max(Some(room_at)).filter(|it| *it > now);
         is_first
+    }
+
+    pub(super) fn lift(&mut self) {
+        (self.paused_until, self.is_lifted) = (None, true);
     }
 
     pub(super) fn pass(&mut self, now: Instant) {

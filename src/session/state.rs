@@ -74,6 +74,7 @@ impl Session {
             Input::Frame(frame) => self.frame(frame),
             Input::Gone => self.close(CloseReason::Gone, None),
             Input::LinkLost(fault) => self.close(CloseReason::link_lost(fault), None),
+            Input::ReadEnded => self.core.rates.lift(),
             Input::ReadPaused => self.core.timers.read_paused(now),
             Input::ReadResumed => self.core.timers.read_resumed(now),
             Input::Received { bytes } => {

@@ -63,6 +63,12 @@ pub(super) fn is_outage(fault: &Fault) -> bool {
     }
 }
 
+/// Whether a queue is there, on a node that is down or not ready yet: `home node 'x' of durable queue 'q' is down or
+/// inaccessible`. Of a queue or an exchange that is not there RabbitMQ says so.
+pub(super) fn is_away(fault: &Fault) -> bool {
+    matches!(fault, Fault::Amqp { name: "not_found", text } if !text.starts_with("NOT_FOUND - no "))
+}
+
 /// `NOT_ALLOWED - access to vhost 'v' refused for user 'u': connection limit (3) is reached`, and alike for a user or a
 /// node, which say so themselves.
 fn limit(error: &AMQPError) -> Option<String> {

@@ -37,9 +37,10 @@ impl Gate {
     /// Whoever joins has nothing to bring back.
     pub(super) fn join(&self) -> Member {
         let mut back_in = 0;
-        self.0.send_modify(|it| {
+        self.0.send_if_modified(|it| {
             it.members += 1;
             back_in = it.generation;
+            false
         });
         Member { gate: self.clone(), back_in }
     }
@@ -52,22 +53,31 @@ impl Gate {
 }
 
 impl Member {
+    pub(super) const fn is_behind(&self, generation: u64) -> bool {
+        self.back_in < generation
+    }
+
     /// Everything that was subscribed before is again, or will not be.
     pub(super) fn is_back(&mut self, generation: u64) {
-        if self.back_in >= generation {
+        if !self.is_behind(generation) {
             return;
         }
         self.back_in = generation;
-        self.gate.0.send_modify(|it| it.behind -= usize::from(it.generation == generation));
+        // Thousands may wait: only the last one wakes them.
+        self.gate.0.send_if_modified(|it| {
+            it.behind -= usize::from(it.generation == generation);
+            it.behind == 0
+        });
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
         let back_in = self.back_in;
-        self.gate.0.send_modify(|it| {
+        self.gate.0.send_if_modified(|it| {
             it.members -= 1;
             it.behind -= usize::from(back_in < it.generation);
+            it.behind == 0
         });
     }
 }

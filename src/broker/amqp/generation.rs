@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures::future::{join, join_all};
+
 use super::bench::find_exchange;
 use super::connection::{ConnectError, Role};
 use super::context::{Account, Context};
@@ -70,10 +72,9 @@ impl Generation {
     /// Ends all tasks, and closes what is left of the connections.
     pub(super) async fn end(&self) {
         self.tasks.ended().cancel();
-        for line in [self.feeds.line.clone(), self.publish_line.now(), self.checks.now()] {
-            line.close().await;
-        }
-        self.private.homes.close().await;
+        let lines = [self.feeds.line.clone(), self.publish_line.now(), self.checks.now()];
+        // At a time: each may take its time-out.
+        join(join_all(lines.iter().map(Line::close)), self.private.homes.close()).await;
     }
 }
 

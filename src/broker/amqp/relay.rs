@@ -88,10 +88,11 @@ impl Relay {
         links.outboxes.remove(&session);
     }
 
-    /// Since when it has had no link; `None` while it has one.
+    /// Since when it has had no link; `None` while it has one, or something to publish.
     pub(super) fn unused_since(&self) -> Option<Instant> {
+        let is_idle = self.publishers.iter().all(Publisher::is_idle);
         let links = self.links();
-        links.outboxes.is_empty().then_some(links.unused_since)
+        (is_idle && links.outboxes.is_empty()).then_some(links.unused_since)
     }
 
     /// A session's publisher; always the same one, so that its publishes keep their order.

@@ -71,6 +71,24 @@ fn a_message_is_counted_once_however_many_it_waits_for() {
     assert_eq!((gateway.deliveries(), gateway.metrics.bytes().get()), (0, 0));
 }
 
+/// A queue of the embedded broker has a bound of its own.
+#[test]
+fn a_message_is_counted_while_it_waits_for_clients_and_not_for_who_keeps_it_besides() {
+    let gateway = Gateway::dropping(1_000 * KIB, &["a"]);
+    let (outbox, kept) = (gateway.outboxes.open(), message(16));
+    for _ in 0..3 {
+        assert_eq!(push(&outbox, &kept), Pushed::Queued);
+    }
+    drop(outbox.pop());
+    assert!(gateway.deliveries() > kept.size());
+    outbox.close();
+    assert_eq!(gateway.deliveries(), 0);
+    let other = gateway.outboxes.open();
+    assert_eq!(push(&other, &kept), Pushed::Queued);
+    drop(other.pop());
+    assert_eq!(gateway.deliveries(), 0);
+}
+
 #[test]
 fn what_is_taken_for_a_send_is_given_back_with_its_share() {
     let gateway = Gateway::new(1_000);

@@ -182,6 +182,20 @@ async fn a_client_that_floods_is_slowed_down_and_served_on() {
     check(session::Settings { bytes_per_second_max: 10_000, ..session::Settings::default() }, 60).await;
 }
 
+/// What was read of it takes effect at once: it is bounded, and the drain has a deadline.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_slowed_down_does_not_hold_a_drain_up() {
+    let session = session::Settings { messages_per_second_max: 10, ..session::Settings::default() };
+    let gateway = Gateway::with(session, delivery::Settings::default());
+    let mut flooding = gateway.connect().await;
+    flooding.send(&message("/topic/flood", "x").repeat(600));
+    let begun = Instant::now();
+    gateway.context.lifecycle.drain();
+    flooding.expect_closed(1012).await;
+    assert!(begun.elapsed() <= gateway.context.drain_period, "{:?}", begun.elapsed());
+    gateway.empty().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn when_memory_is_short_who_does_not_read_goes_and_who_reads_stays() {
     let outbox = delivery::Settings { bytes_max: 1 << 30, ..delivery::Settings::default() };

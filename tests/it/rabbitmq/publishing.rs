@@ -11,6 +11,7 @@ use lapin::options::{
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ExchangeKind};
+use stompgate::broker::Outage;
 use stompgate::broker::amqp::Settings;
 use stompgate::destination::Destination;
 use stompgate::session::Fault;
@@ -390,7 +391,9 @@ async fn a_queue_that_takes_no_more_has_the_broker_refuse_the_message() {
 async fn a_publish_has_its_time_anew_after_a_block_that_nobody_looked_at() {
     let proxy = Proxy::start(broker_address()).await;
     let operation_timeout = Duration::from_secs(2);
-    let gateway = behind(&proxy, Settings { operation_timeout, publishers: 1, ..Settings::default() }).await;
+    let outage = Outage::Reject;
+    let settings = Settings { operation_timeout, publishers: 1, outage, ..Settings::default() };
+    let gateway = behind(&proxy, settings).await;
     let fixture = gateway.fixture();
     let mut session = fixture.open().await;
     session.publish(&fixture.topic("a"), "before").await;

@@ -38,6 +38,8 @@ pub(super) struct Bindings<R, S, W> {
     /// Routes in [`State::Again`].
     behind: usize,
     turn: Turn,
+    /// Nothing was asked of the broker since all was lost.
+    is_idle: bool,
     /// The lingering routes, by when that is over.
     due: BTreeMap<Due, R>,
     lingered: u64,
@@ -114,6 +116,7 @@ impl<R: Clone + Eq + Hash, S: Clone + Eq + Hash, W> Bindings<R, S, W> {
             postponed: VecDeque::new(),
             behind: 0,
             turn: Turn::NewestBind,
+            is_idle: true,
             due: BTreeMap::new(),
             lingered: 0,
         }
@@ -141,8 +144,16 @@ impl<R: Clone + Eq + Hash, S: Clone + Eq + Hash, W> Bindings<R, S, W> {
         let Some(entry) = self.entries.get_mut(route) else { return };
         let was_there = entry.subscribers.remove(subscriber).is_some();
         // In all other states the answer to what is queued or in flight decides.
-        if was_there && entry.subscribers.is_empty() && entry.state == State::Bound {
+        if !was_there || !entry.subscribers.is_empty() {
+            return;
+        }
+        if entry.state == State::Bound {
             self.begin_to_linger(route, now);
+        } else if self.is_idle {
+            // An outage may be long, and clients can make up names all the time.
+            self.forget(route);
+            self.binds.retain(|it| it != route);
+            self.again.retain(|it| it != route);
         }
     }
 
@@ -200,6 +211,7 @@ impl<R: Clone + Eq + Hash, S: Clone + Eq + Hash, W> Bindings<R, S, W> {
             queue.push_back(route.clone());
         }
         self.behind = again.len();
+        self.is_idle = true;
     }
 
     /// Routes that were bound before all was lost, and have no answer yet.
@@ -215,6 +227,7 @@ impl<R: Clone + Eq + Hash, S: Clone + Eq + Hash, W> Bindings<R, S, W> {
 
     /// The next thing to ask of the broker. Its answer has to be reported before the route is looked at again.
     pub(super) fn next_work(&mut self, now: Instant) -> Option<Work<R>> {
+        self.is_idle = false;
         self.end_lingers(now);
         self.end_pauses(now);
         for _ in Turn::ALL {
@@ -235,6 +248,7 @@ impl<R: Clone + Eq + Hash, S: Clone + Eq + Hash, W> Bindings<R, S, W> {
 
     /// The next route to bind that was bound before all was lost. The same counts for its answer.
     pub(super) fn next_again(&mut self) -> Option<R> {
+        self.is_idle = false;
         self.next_bind(|it| it.again.pop_front())
     }
 

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use crate::broker::amqp::faults::is_outage;
+use crate::broker::amqp::faults::{is_away, is_outage};
 use crate::session::Fault;
 
 /// How long RabbitMQ may take to notice that a connection is dead, which holds exclusive queues until then: three
 /// heart-beats.
 const HELD_MAX: Duration = Duration::from_secs(30);
-
-/// Of a queue that is not there, or an exchange. All else that RabbitMQ does not find is on a node that is down, or not
-/// ready yet: `home node 'x' of durable queue 'q' is down or inaccessible`.
-const GONE: &str = "NOT_FOUND - no ";
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Cause {
@@ -29,7 +25,7 @@ impl Cause {
         match fault {
             // What closes a whole connection was not for one subscription.
             fault if is_outage(fault) => Self::Outage,
-            Fault::Amqp { name: "not_found", text } if !text.starts_with(GONE) => Self::QueueAway,
+            fault if is_away(fault) => Self::QueueAway,
             Fault::Amqp { name: "resource_locked", .. } | Fault::ConnectionLimit(_) => Self::Held,
             _ => Self::Refused,
         }

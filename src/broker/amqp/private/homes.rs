@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use futures::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tracing::warn;
 
@@ -110,9 +111,7 @@ impl Homes {
 
     pub(in crate::broker::amqp) async fn close(&self) {
         let others = self.0.others.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
-        for home in std::iter::once(&self.0.first).chain(&others) {
-            home.line.close().await;
-        }
+        join_all(std::iter::once(&self.0.first).chain(&others).map(|home| home.line.close())).await;
     }
 }
 

@@ -269,6 +269,10 @@ impl Shared {
     }
 
     /// The session wants no more.
+    fn is_over(&self) -> bool {
+        self.state().phase != Phase::Open
+    }
+
     fn is_closing(&self) -> bool {
         self.state().phase == Phase::Closing
     }

@@ -58,6 +58,11 @@ impl Replies {
         self.channel.subscribe(Consume { key: self.key, source, prefetch: PREFETCH, arguments }).await
     }
 
+    /// Its session has gone: nobody can be answered.
+    pub(in crate::broker::amqp) fn is_over(&self) -> bool {
+        self.channel.is_over()
+    }
+
     /// RabbitMQ has ended it, and the session was told.
     pub(in crate::broker::amqp) fn has_ended(&self) -> bool {
         self.queue.has_ended.load(Ordering::Relaxed)

@@ -112,7 +112,7 @@ impl Subscriptions {
 
     /// Whether somebody waits for one.
     pub(super) fn are_waited_for(&self) -> bool {
-        self.wanted.keys().filter_map(|it| self.all.get(it)).any(|it| !it.waiting.is_empty())
+        self.wanted.keys().filter_map(|it| self.all.get(it)).any(|it| it.waiting.iter().any(|done| !done.is_closed()))
     }
 
     /// Whether an exchange fills any of them, or those who were asked: what is published before it is consumed is lost.

@@ -148,6 +148,9 @@ impl Worker {
             drop(timeout(TURN_WAIT, self.epochs.gate.opened(generation.number)).await);
         }
         loop {
+            if self.member.as_ref().is_some_and(|it| it.is_behind(generation.number)) {
+                self.come_back(generation.number);
+            }
             self.begin(&generation.private);
             match self.shared.next(self.busy()) {
                 Next::Close => return self.close().await,

@@ -85,6 +85,11 @@ pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, epochs: &Epochs) -> V
 }
 
 impl Publisher {
+    /// Whether nothing waits, here or at the other publishers of the account.
+    pub(super) fn is_idle(&self) -> bool {
+        self.room.is_empty()
+    }
+
     pub(super) fn publish(&self, session: SessionId, content: Content, size: usize) -> Pending {
         let place = match self.room.take(size) {
             Ok(place) => place,

@@ -60,7 +60,7 @@ impl Outgoing {
     pub(super) fn needs_preparation(&self, generation: &Generation) -> bool {
         let Some(routed) = self.content() else { return false };
         routed.queue.as_ref().is_some_and(|it| !it.is_declared(generation.number))
-            || routed.replies.as_ref().is_some_and(|it| it.address().is_none())
+            || routed.replies.as_ref().is_some_and(|it| it.address().is_none() && !it.is_over())
             || (routed.is_exchange_unsure && !generation.exchanges.is_known(&routed.exchange))
     }
 

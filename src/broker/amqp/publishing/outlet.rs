@@ -106,8 +106,11 @@ impl Outlet {
             if let Some(queue) = queue {
                 declare(&generation, &queue, session).await?;
             }
-            if let Some(replies) = replies {
-                replies.open().await?;
+            if let Some(replies) = replies
+                && let Err(fault) = replies.open().await
+                && !replies.is_over()
+            {
+                return Err(fault);
             }
             match exchange {
                 Some(exchange) => generation.exchanges.check(exchange).await,

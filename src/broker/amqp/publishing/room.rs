@@ -34,6 +34,10 @@ impl Room {
         Arc::new(Self { bytes_max, taken, metrics, budget: budget.clone() })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken.load(Ordering::Relaxed) == 0
+    }
+
     /// As many messages have all the room.
     pub(super) const fn messages_max(&self) -> usize {
         self.bytes_max / OVERHEAD + 1

@@ -85,6 +85,21 @@ fn unbind() -> Work<usize> {
     Work::Unbind(ROUTE)
 }
 
+/// An outage may last, and clients come, subscribe to something new, and go.
+#[test]
+fn who_comes_and_goes_while_nothing_can_be_bound_leaves_nothing_behind() {
+    let mut case = Case::with_one_bound();
+    case.bindings.lost();
+    assert_eq!(case.subscribe(2), Subscribed::Later);
+    case.unsubscribe(2);
+    assert_eq!(case.bindings.behind(), 1);
+    case.unsubscribe(1);
+    assert_eq!((case.bindings.behind(), case.bindings.entries.len()), (0, 0));
+    assert!(case.bindings.binds.is_empty() && case.bindings.again.is_empty());
+    assert_eq!(case.subscribe(3), Subscribed::Later);
+    assert_eq!(case.work(), [bind()]);
+}
+
 #[test]
 fn those_who_come_while_the_first_bind_is_in_flight_wait_for_it() {
     let mut case = Case::new();

@@ -143,7 +143,7 @@ impl Worker {
     }
 
     /// Publishes wait no longer, if RabbitMQ has answered for all that they would miss.
-    fn come_back(&mut self, generation: u64) {
+    pub(super) fn come_back(&mut self, generation: u64) {
         match (self.subscriptions.are_back(), &mut self.member) {
             (None, member) => *member = None,
             (Some(true), Some(member)) => member.is_back(generation),

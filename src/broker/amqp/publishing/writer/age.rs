@@ -10,7 +10,7 @@ use tracing::error;
 
 use super::Writer;
 use crate::broker::Outage;
-use crate::broker::amqp::faults::is_outage;
+use crate::broker::amqp::faults::{is_away, is_outage};
 use crate::broker::amqp::publishing::outgoing::Outgoing;
 use crate::broker::amqp::publishing::outlet::Outlet;
 use crate::broker::amqp::publishing::window::{State, Write};
@@ -35,9 +35,10 @@ impl Writer {
         self.context.settings.outage == Outage::Hold
     }
 
-    /// Whether no session is told of the fault: RabbitMQ is away, or slow, and has refused nothing.
+    /// Whether no session is told of the fault: RabbitMQ is away, or slow, or a node of it is, or it still counts
+    /// connections that are dead. It has refused nothing for good.
     pub(super) fn means_again(&self, fault: &Fault) -> bool {
-        self.holds() && is_outage(fault)
+        self.holds() && (is_outage(fault) || is_away(fault) || matches!(fault, Fault::ConnectionLimit(_)))
     }
 
     pub(super) fn age(&self) -> Age {
