@@ -36,9 +36,9 @@ pub(super) async fn run(relay: Arc<Relay>, availability: Availability) {
                 context.metrics.connect_failures.inc();
                 let text = error.to_string();
                 if text == last_error {
-                    debug!(error = text, "RabbitMQ still can't be used");
+                    debug!(error = %text, "RabbitMQ still can't be used");
                 } else {
-                    warn!(urls = ?settings.urls, error = text, "RabbitMQ can't be used; trying again and again");
+                    warn!(urls = ?settings.urls, error = %text, "RabbitMQ can't be used; trying again and again");
                     last_error = text;
                 }
                 error.is_refusal()

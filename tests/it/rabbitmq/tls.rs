@@ -208,7 +208,7 @@ async fn rabbitmq_can_demand_a_certificate_of_the_gateway() {
     let listener = Listener::start("server", Clients::WithCertificate).await;
     let (log, _guard) = Log::listen();
     // Its reason comes after the handshake, together with the end of the connection: often the end is seen first.
-    let refused = "can't connect to RabbitMQ";
+    let refused = "RabbitMQ can't be used";
     never_connects(listener.gateway(Settings::default(), "ca.pem", "", ""), &log, refused).await;
     works(listener.gateway(Settings::default(), "ca.pem", "", "client.pem")).await;
     listener.stop().await;

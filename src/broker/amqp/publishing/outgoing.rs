@@ -7,7 +7,6 @@ use tracing::warn;
 use super::room::Place;
 use super::{Content, Routed, lanes};
 use crate::broker::amqp::generation::Generation;
-use crate::broker::amqp::shared_line::LOSSES_MAX;
 use crate::ident::SessionId;
 use crate::lifecycle::Held;
 use crate::session::Fault;
@@ -15,6 +14,10 @@ use crate::session::Fault;
 /// Generations that may be lost under a publish that was written with others. It could be what they are lost for, so it
 /// is written alone then.
 const LOSSES_TOGETHER_MAX: u32 = 2;
+
+/// Generations that may be lost under any one publish. A broker that stops or starts may let the gateway in and drop it
+/// some times in a row, for no publish at all.
+pub(super) const LOSSES_MAX: u32 = 10;
 
 #[derive(Debug)]
 pub(super) struct Outgoing {
