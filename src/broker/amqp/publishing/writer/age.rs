@@ -35,10 +35,9 @@ impl Writer {
         self.context.settings.outage == Outage::Hold
     }
 
-    /// Whether no session is told of the fault: RabbitMQ is away, or slow, or a node of it is, or it still counts
-    /// connections that are dead. It has refused nothing for good.
+    /// Whether no session is told of the fault: RabbitMQ is away, or slow, or a node of it is. It has refused nothing.
     pub(super) fn means_again(&self, fault: &Fault) -> bool {
-        self.holds() && (is_outage(fault) || is_away(fault) || matches!(fault, Fault::ConnectionLimit(_)))
+        self.holds() && (is_outage(fault) || is_away(fault))
     }
 
     pub(super) fn age(&self) -> Age {
