@@ -19,5 +19,6 @@ pub mod pem;
 pub mod registry;
 pub mod session;
 pub mod stomp;
+mod sync;
 pub mod telemetry;
 pub mod transport;

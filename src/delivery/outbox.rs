@@ -12,6 +12,7 @@ use super::metrics::Metrics;
 use crate::destination::Pattern;
 use crate::ident::SubscriptionKey;
 use crate::message::{Delivery, Message};
+use crate::sync::lock;
 
 /// Bounds of each outbox, and what happens beyond them.
 #[derive(Clone, Debug)]
@@ -290,7 +291,7 @@ impl Outbox {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

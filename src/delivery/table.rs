@@ -10,6 +10,7 @@ use super::trie::Trie;
 use crate::destination::Pattern;
 use crate::ident::SubscriptionKey;
 use crate::message::{Delivery, Message};
+use crate::sync::lock;
 
 /// One subscription, and where its deliveries go.
 #[derive(Clone, Debug)]
@@ -198,7 +199,7 @@ impl Hash for Subscriber {
 
 impl<S> Group<S> {
     fn lock(&self) -> MutexGuard<'_, Members<S>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -22,6 +22,7 @@ use super::site::{Answer, Page, Place, Site};
 use super::stage::{Heard, Stage, Watched};
 use super::{Tls, proxy_header};
 use crate::registry::Admission;
+use crate::sync::lock;
 use crate::transport::Socket;
 use crate::transport::websocket::WebSocket;
 
@@ -159,7 +160,7 @@ impl Requests<'_> {
     {
         let service = service_fn(|request| {
             self.heard.forget();
-            drop(self.handshake.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take());
+            drop(lock(&self.handshake).take());
             ready(Ok::<_, Infallible>(answer(request)))
         });
         let connection = http1::Builder::new()

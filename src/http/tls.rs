@@ -16,6 +16,7 @@ use x509_parser::time::ASN1Time;
 
 use super::{Metrics, raw};
 use crate::pem::{self, Fault, File};
+use crate::sync::lock;
 use crate::transport::Socket;
 
 /// What an operator says of it. Both files or none, in PEM.
@@ -122,7 +123,7 @@ impl Tls {
             Ok(Some(current)) => {
                 let expires = current.expiry;
                 tracing::info!(%expires, "new handshakes use the certificate as read");
-                *self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = current;
+                *lock(&self.0.current) = current;
                 self.show_expiry();
                 Ok(())
             }
@@ -139,7 +140,7 @@ impl Tls {
     /// From now on `metrics` know the certificate.
     pub(super) fn report_to(&self, metrics: &Metrics) {
         self.0.metrics.get_or_init(|| metrics.clone());
-        let expires = self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).expiry;
+        let expires = lock(&self.0.current).expiry;
         tracing::info!(%expires, "TLS towards clients, with the certificate of http.tls");
         self.show_expiry();
     }
@@ -151,12 +152,12 @@ impl Tls {
             raw::answer(&tcp, raw::page("400 Bad Request", PLAIN_TEXT).as_bytes());
             return Err(HandshakeFault::Plain);
         }
-        let config = Arc::clone(&self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).config);
+        let config = Arc::clone(&lock(&self.0.current).config);
         Ok(TlsAcceptor::from(config).accept(tcp).await.map_err(HandshakeFault::from)?.into())
     }
 
     fn show_expiry(&self) {
-        let expiry = self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner).expiry;
+        let expiry = lock(&self.0.current).expiry;
         if let Some(metrics) = self.0.metrics.get() {
             metrics.tls_expiry.set(expiry.timestamp());
         }

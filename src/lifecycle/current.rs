@@ -1,6 +1,7 @@
 //! A value that is replaced while others use it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::sync::lock;
+use std::sync::{Arc, Mutex};
 
 /// What holds now. Who has taken it keeps what they took. Cloning it clones a handle.
 #[derive(Debug)]
@@ -12,11 +13,11 @@ impl<T> Current<T> {
     }
 
     pub fn get(&self) -> Arc<T> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.0))
     }
 
     pub fn set(&self, value: T) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+        *lock(&self.0) = Arc::new(value);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Whether this process should be sent clients.
 
+use crate::sync::lock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,13 +18,13 @@ pub struct Latch {
 impl Readiness {
     pub fn latch(&self, name: &'static str) -> Latch {
         let latch = Latch { name, is_set: Arc::default() };
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(latch.clone());
+        lock(&self.0).push(latch.clone());
         latch
     }
 
     /// Names of what is not usable now; ready means there is none.
     pub fn missing(&self) -> Vec<&'static str> {
-        let latches = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let latches = lock(&self.0);
         latches.iter().filter(|it| !it.is_set()).map(|it| it.name).collect()
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Marks, Message};
 use crate::stomp::{Command, Encoder, Version};
+use crate::sync::lock;
 
 /// Frames remembered for one message. Most clients of an application use the same subscription ids, so a few are
 /// enough. The oldest makes room, so that clients with ids of their own can't fill it for good.
@@ -24,7 +25,7 @@ struct Entry {
 
 impl Encoded {
     pub(super) fn get(&self, message: &Message, version: Version, subscription: Option<&str>) -> Bytes {
-        let mut entries = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut entries = lock(&self.0);
         if let Some(entry) =
             entries.iter().find(|it| it.version == version && it.subscription.as_deref() == subscription)
         {

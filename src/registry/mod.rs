@@ -3,6 +3,7 @@
 
 mod users;
 
+use crate::sync::lock;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -61,7 +62,7 @@ impl Admission {
             return true;
         }
         let network = network(client);
-        let mut by_network = shared.by_network.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut by_network = lock(&shared.by_network);
         let connections = by_network.entry(network).or_default();
         if *connections < shared.per_ip_max && self.network.set(network).is_ok() {
             *connections += 1;
@@ -76,7 +77,7 @@ impl Drop for Admission {
         let shared = &self.registry.0;
         shared.live.fetch_sub(1, Ordering::Relaxed);
         let Some(network) = self.network.get() else { return };
-        let mut by_network = shared.by_network.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut by_network = lock(&shared.by_network);
         if let Some(connections) = by_network.get_mut(network) {
             *connections -= 1;
             if *connections == 0 {

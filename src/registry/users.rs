@@ -1,9 +1,10 @@
 //! How many sessions each user has.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::ident::Principal;
+use crate::sync::lock;
 
 /// Admits sessions of a user up to a bound. Cloning it clones a handle.
 #[derive(Clone, Debug)]
@@ -51,7 +52,7 @@ impl Users {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Principal, usize>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.sessions)
     }
 }
 

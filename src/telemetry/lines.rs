@@ -1,6 +1,7 @@
 //! The way of the log to stdout: a bounded buffer and a thread of its own, so that nobody who logs waits for whoever
 //! reads, or fails because nothing can be written.
 
+use crate::sync::lock;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,7 +77,7 @@ impl Write for Lines {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Waits for lines, and puts them in place of what was written before.

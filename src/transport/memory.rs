@@ -9,6 +9,7 @@ use futures::task::AtomicWaker;
 use tokio::task::coop;
 
 use super::{Closing, Gone, Inbound};
+use crate::sync::lock;
 
 /// The gateway's end.
 #[derive(Debug)]
@@ -181,6 +182,6 @@ impl State {
 
 impl Shared {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -35,6 +35,7 @@ use crate::broker::{LinkRequest, Outage};
 use crate::delivery::Budget;
 use crate::lifecycle::Lifecycle;
 use crate::session::{Credentials, Fault};
+use crate::sync::lock;
 
 /// As AMQP carries the name of a virtual host.
 const VHOST_BYTES_MAX: usize = 255;
@@ -154,7 +155,7 @@ impl Accounts {
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Account, Arc<Known>>> {
-        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.known)
     }
 }
 

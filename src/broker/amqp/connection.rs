@@ -19,6 +19,7 @@ use super::metrics::Counted;
 use super::tls::Tls;
 use super::url::Url;
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// Seconds. RabbitMQ's own default notices a dead peer after two minutes only, and heart-beats are the only sign of life.
 const HEARTBEAT: u16 = 10;
@@ -215,7 +216,7 @@ pub(super) async fn watch(
                 }
                 Event::ConnectionUnblocked => {
                     blocked = None;
-                    *unblocked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Instant::now());
+                    *lock(&unblocked) = Some(Instant::now());
                     info!(connection = role.as_str(), "RabbitMQ takes publishes again");
                 }
                 // Of a channel, too: whether the connection is meant, its status says.

@@ -23,6 +23,7 @@ use super::queue::Declare;
 use super::shared_line::SharedLine;
 use super::tasks::Tasks;
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// Operations in flight at a time; those of one queue never overlap.
 pub(super) const CHANNELS: usize = 4;
@@ -67,8 +68,7 @@ impl Queue {
 
     /// It is the session's from now on, whether it is consumed or not.
     pub(super) fn keep(&self, claim: Option<Claim>) {
-        let before =
-            std::mem::replace(&mut *self.claim.lock().unwrap_or_else(std::sync::PoisonError::into_inner), claim);
+        let before = std::mem::replace(&mut *lock(&self.claim), claim);
         drop(before);
     }
 }

@@ -12,6 +12,7 @@ use super::connection::{ConnectError, Role, close, connect, watch};
 use super::context::Context;
 use super::tasks::Tasks;
 use crate::session::Fault;
+use crate::sync::lock;
 
 #[derive(Clone)]
 pub(super) struct Line(Arc<Inner>);
@@ -55,7 +56,7 @@ impl Line {
     }
 
     fn attempt(&self) -> Shared<Attempt> {
-        let mut attempt = self.0.attempt.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut attempt = lock(&self.0.attempt);
         if let Some(begun) = attempt.as_ref().and_then(WeakShared::upgrade) {
             return begun;
         }
@@ -88,7 +89,7 @@ impl Line {
     }
 
     fn failure(&self) -> MutexGuard<'_, Option<(ConnectError, Instant)>> {
-        self.0.failure.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.0.failure)
     }
 
     /// A new channel, on a connection that is opened if it is not there yet.
@@ -123,7 +124,7 @@ impl Line {
         if self.0.connection.get().is_some_and(|it| it.status().blocked()) {
             return Some(Instant::now());
         }
-        *self.0.unblocked.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *lock(&self.0.unblocked)
     }
 
     /// What RabbitMQ granted; none before the connection is open.

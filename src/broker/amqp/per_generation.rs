@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::sync::lock;
 use tokio::sync::OnceCell;
 
 #[derive(Debug)]
@@ -10,7 +11,7 @@ pub(super) struct PerGeneration<T>(Mutex<(u64, Arc<OnceCell<T>>)>);
 impl<T> PerGeneration<T> {
     /// That of the generation with this number. A later one takes the place of those before it.
     pub(super) fn of(&self, number: u64) -> Arc<OnceCell<T>> {
-        let mut newest = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut newest = lock(&self.0);
         if newest.0 < number {
             *newest = (number, Arc::default());
         }

@@ -18,6 +18,7 @@ use crate::broker::Outage;
 use crate::delivery::{Item, Outbox};
 use crate::ident::SessionId;
 use crate::session::Fault;
+use crate::sync::lock;
 
 #[derive(Debug)]
 pub(super) struct Relay {
@@ -157,7 +158,7 @@ impl Relay {
     }
 
     fn links(&self) -> MutexGuard<'_, Links> {
-        self.links.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.links)
     }
 }
 

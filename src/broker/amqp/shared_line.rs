@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::context::no_channel;
 use super::line::Line;
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// Connections that may be lost under one operation. It could be what they are lost for.
 pub(super) const LOSSES_MAX: u32 = 3;
@@ -46,7 +47,7 @@ impl SharedLine {
     }
 
     fn lock(&self) -> MutexGuard<'_, Line> {
-        self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.current)
     }
 }
 

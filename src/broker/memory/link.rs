@@ -1,7 +1,7 @@
 //! One session's end of the embedded broker.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::queue::{Consumer, ConsumerId};
 use super::queues::{Handle, Name};
@@ -12,6 +12,7 @@ use crate::destination::{Destination, Pattern};
 use crate::ident::SubscriptionKey;
 use crate::message::{AckToken, Message};
 use crate::session::{AckMode, Fault, Publish, Subscribe, Unsubscribe, Verdict};
+use crate::sync::lock;
 
 /// Dropping it ends its subscriptions and requeues what is unsettled.
 #[derive(Debug)]
@@ -267,11 +268,6 @@ impl LinkState {
             }
         }
     }
-}
-
-/// A session that has panicked still gives back what it held.
-pub(super) fn lock(state: &Mutex<LinkState>) -> MutexGuard<'_, LinkState> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn check(what: &str, unit: &str, count: usize, max: usize) -> Result<(), Fault> {

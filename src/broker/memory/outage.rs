@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use tokio::sync::oneshot;
 
-use super::link::{LinkState, lock};
+use super::link::LinkState;
 use crate::broker::{Outage, Pending};
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// Whether the broker is there, and what waits until it is.
 #[derive(Debug, Default)]
@@ -92,7 +93,7 @@ impl Presence {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

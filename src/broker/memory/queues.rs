@@ -15,6 +15,7 @@ use crate::destination::{Destination, Pattern};
 use crate::ident::SubscriptionId;
 use crate::message::Message;
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// Which queue it is. Also says how long it stays.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -179,7 +180,7 @@ impl Queues {
     /// Drops what has expired in any queue: one that nobody uses does not notice by itself. Says whether it did.
     fn sweep(&self) -> bool {
         let now = Instant::now();
-        let mut swept = self.swept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut swept = lock(&self.swept);
         if now.duration_since(*swept) < SWEEP_INTERVAL {
             return false;
         }
@@ -203,7 +204,7 @@ impl Queues {
     }
 
     fn names(&self) -> MutexGuard<'_, HashMap<Name, Handle>> {
-        self.by_name.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.by_name)
     }
 }
 
@@ -234,7 +235,7 @@ impl Handle {
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.0.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.0.queue)
     }
 
     /// Tells queues apart, in an order without meaning.

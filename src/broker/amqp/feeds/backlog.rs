@@ -13,6 +13,7 @@ use super::Parts;
 use crate::broker::amqp::bench::Bench;
 use crate::broker::amqp::declarer::EXCLUSIVE;
 use crate::broker::amqp::metrics::Share;
+use crate::sync::lock;
 
 /// Shorter than the interval at which metrics are usually read. With the most queues that a connection can have, asking
 /// takes RabbitMQ a tenth of it.
@@ -31,7 +32,7 @@ impl Queues {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut HashSet<ShortString>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        work(&mut lock(&self.0))
     }
 }
 

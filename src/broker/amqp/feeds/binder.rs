@@ -22,6 +22,7 @@ use crate::broker::amqp::generation::Generation;
 use crate::broker::amqp::metrics::Share;
 use crate::broker::amqp::properties::short;
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// The library remembers what was bound on a channel, for as long as the channel lives.
 const OPERATIONS_PER_CHANNEL: u32 = 100_000;
@@ -78,7 +79,7 @@ impl<'a> Held<'a> {
     /// Says how many routes are still to be bound again; publishes wait until there is none.
     pub(super) fn count(&self) {
         let behind = self.lane.behind();
-        let mut progress = self.progress.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut progress = lock(&self.progress);
         progress.lost(behind);
         if behind == 0 {
             progress.member.is_back(self.parts.generation);
@@ -86,11 +87,11 @@ impl<'a> Held<'a> {
     }
 
     fn count_bound(&self, by: i64) {
-        self.bound.lock().unwrap_or_else(std::sync::PoisonError::into_inner).change(by);
+        lock(&self.bound).change(by);
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Route, Queue>> {
-        self.queues.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.queues)
     }
 
     /// Whether RabbitMQ did not say no: then it is asked again.

@@ -23,6 +23,7 @@ use crate::broker::amqp::per_generation::PerGeneration;
 use crate::delivery::Table;
 use crate::destination::Pattern;
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// Cloning it clones a handle.
 #[derive(Clone, Debug)]
@@ -90,7 +91,7 @@ impl Exchanges {
     }
 
     fn by_name(&self) -> MutexGuard<'_, HashMap<ShortString, Weak<Exchange>>> {
-        self.by_name.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.by_name)
     }
 }
 

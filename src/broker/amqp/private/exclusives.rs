@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use crate::ident::SessionId;
 use crate::session::Fault;
+use crate::sync::lock;
 
 #[derive(Debug, Default)]
 pub(in crate::broker::amqp) struct Exclusives {
@@ -97,7 +98,7 @@ impl Exclusives {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::broker::amqp::shared_line::SharedLine;
 use crate::broker::amqp::tasks::Tasks;
 use crate::ident::SessionId;
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// Connections for private channels of one account. With the 2,047 channels that RabbitMQ allows by default these are
 /// more sessions than one process holds.
@@ -91,7 +92,7 @@ impl Homes {
     /// A home with room for one channel more, and the right to it. The earlier ones are filled first.
     pub(super) fn room(&self) -> Result<(Arc<Home>, OwnedSemaphorePermit), Fault> {
         let Inner { context, tasks, checks, channels, generation, first, others, .. } = &*self.0;
-        let mut others = others.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut others = lock(others);
         if let Some(found) = std::iter::once(first).chain(&*others).find_map(Home::seat) {
             return Ok(found);
         }
@@ -110,7 +111,7 @@ impl Homes {
     }
 
     pub(in crate::broker::amqp) async fn close(&self) {
-        let others = self.0.others.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let others = lock(&self.0.others).clone();
         join_all(std::iter::once(&self.0.first).chain(&others).map(|home| home.line.close())).await;
     }
 }

@@ -34,6 +34,7 @@ use crate::delivery::Outbox;
 use crate::ident::{SessionId, SubscriptionKey};
 use crate::message::AckToken;
 use crate::session::{Fault, Verdict};
+use crate::sync::lock;
 pub(super) use exclusives::Claim;
 pub(super) use homes::Homes;
 pub(super) use replies::Replies;
@@ -307,6 +308,6 @@ impl Shared {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.state)
     }
 }

@@ -10,6 +10,7 @@ use super::{Consume, Shared, Source};
 use crate::broker::amqp::epochs::Epochs;
 use crate::ident::SubscriptionKey;
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// Replies that a session is given before it has written the first.
 const PREFETCH: u16 = 64;
@@ -85,6 +86,6 @@ impl ReplyQueue {
     }
 
     fn made(&self) -> MutexGuard<'_, Option<Made>> {
-        self.made.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        lock(&self.made)
     }
 }

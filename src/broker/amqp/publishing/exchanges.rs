@@ -14,6 +14,7 @@ use crate::broker::amqp::desk::Desk;
 use crate::broker::amqp::shared_line::SharedLine;
 use crate::broker::amqp::tasks::Tasks;
 use crate::session::Fault;
+use crate::sync::lock;
 
 /// An exchange is asked for again when it was not used for so long.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
@@ -56,7 +57,7 @@ impl Exchanges {
 
     /// A publish has shown that it is not there any more.
     pub(super) fn forget(&self, exchange: &ShortString) {
-        self.known.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(exchange);
+        lock(&self.known.0).remove(exchange);
     }
 
     pub(super) async fn check(&self, exchange: ShortString) -> Result<(), Fault> {
@@ -69,7 +70,7 @@ impl Exchanges {
 
 impl Known {
     fn insert(&self, exchange: ShortString, now: Instant) {
-        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = lock(&self.0);
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
@@ -77,7 +78,7 @@ impl Known {
     }
 
     fn renew(&self, exchange: &ShortString, now: Instant) -> bool {
-        let mut known = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = lock(&self.0);
         match known.get_mut(exchange) {
             Some(used) if now.duration_since(*used) < KNOWN_FOR => {
                 *used = now;
