@@ -65,6 +65,7 @@ impl Rules {
         let (needs_rule, declares) = match (destination, access) {
             (Destination::Queue(_), _) | (Destination::Topic(_), Access::Subscribe) => (false, true),
             (Destination::Topic(_), Access::Send) | (Destination::TempQueue(_), _) => (false, false),
+            (Destination::App(_) | Destination::Foreign(_) | Destination::User { .. }, _) => (false, false),
             (Destination::ReplyQueue(name), Access::Send) => {
                 (!REPLY_NAMES.iter().any(|it| name.starts_with(it)), false)
             }
@@ -131,7 +132,9 @@ fn shown(text: &str) -> Result<String, RuleError> {
     }
     match Destination::parse(text).map_err(|_| RuleError::Malformed)? {
         Destination::Queue(_) | Destination::Topic(_) => Err(RuleError::Needless),
-        Destination::TempQueue(_) => Err(RuleError::Malformed),
+        Destination::TempQueue(_) | Destination::App(_) | Destination::Foreign(_) | Destination::User { .. } => {
+            Err(RuleError::Malformed)
+        }
         it @ (Destination::AmqQueue(_) | Destination::Exchange { .. } | Destination::ReplyQueue(_)) => {
             Ok(it.to_string())
         }

@@ -180,7 +180,10 @@ pub(super) fn topic() -> Kind<Pattern> {
             | Destination::Exchange { .. }
             | Destination::Queue(_)
             | Destination::ReplyQueue(_)
-            | Destination::TempQueue(_) => None,
+            | Destination::TempQueue(_)
+            | Destination::App(_)
+            | Destination::Foreign(_)
+            | Destination::User { .. } => None,
         },
         |it| quoted(&format!("/topic/{}", it.as_str())),
     )

@@ -7,6 +7,8 @@ mod pattern;
 
 use std::fmt;
 
+use crate::ident::SessionId;
+
 pub use pattern::Pattern;
 
 /// A `destination` header, taken apart.
@@ -23,11 +25,34 @@ pub use pattern::Pattern;
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub enum Destination {
     AmqQueue(Box<str>),
-    Exchange { name: Box<str>, key: Box<str> },
+    /// `/app` and what follows it, `/orders/7`: answered by a handler, and never seen by a broker.
+    App(Box<str>),
+    Exchange {
+        name: Box<str>,
+        key: Box<str>,
+    },
+    /// As it was written, for a broker that has a grammar of its own.
+    Foreign(Box<str>),
     Queue(Box<str>),
     ReplyQueue(Box<str>),
     TempQueue(Box<str>),
     Topic(Box<str>),
+    /// `/user/queue/x` in a subscription, `/user/NAME/queue/x` in a SEND; `rest` is `/queue/x`.
+    User {
+        whom: Whom,
+        rest: Box<str>,
+    },
+}
+
+/// Whose a destination below `/user` is.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Whom {
+    /// Of all sessions of the user with that name.
+    Name(Box<str>),
+    /// Of that session alone.
+    Session(SessionId),
+    /// Of who subscribes.
+    Subscriber,
 }
 
 /// Why a destination can't be used.
@@ -87,6 +112,15 @@ impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, name) = match self {
             Self::AmqQueue(name) => ("/amq/queue/", name),
+            Self::App(rest) => return write!(f, "/app{rest}"),
+            Self::Foreign(text) => return f.write_str(text),
+            Self::User { whom, rest } => {
+                return match whom {
+                    Whom::Name(name) => write_name(f, "/user/", name).and_then(|()| f.write_str(rest)),
+                    Whom::Session(id) => write!(f, "/user/{id}{rest}"),
+                    Whom::Subscriber => write!(f, "/user{rest}"),
+                };
+            }
             Self::Exchange { name, key } => {
                 write_name(f, "/exchange/", name)?;
                 return if key.is_empty() { Ok(()) } else { write_name(f, "/", key) };

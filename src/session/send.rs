@@ -57,6 +57,9 @@ fn reply_to(
         | Destination::Exchange { .. }
         | Destination::Queue(_)
         | Destination::ReplyQueue(_)
-        | Destination::Topic(_) => Ok(None),
+        | Destination::Topic(_)
+        | Destination::App(_)
+        | Destination::Foreign(_)
+        | Destination::User { .. } => Ok(None),
     }
 }

@@ -127,7 +127,10 @@ fn destination(frame: &Frame) -> Result<Destination, Refusal> {
         | Destination::Exchange { .. }
         | Destination::Queue(_)
         | Destination::ReplyQueue(_)
-        | Destination::Topic(_)) => Ok(usual),
+        | Destination::Topic(_)
+        | Destination::App(_)
+        | Destination::Foreign(_)
+        | Destination::User { .. }) => Ok(usual),
     }
 }
 

@@ -148,7 +148,10 @@ fn reply_to(value: &str) -> Result<ShortString, Fault> {
             | Destination::Exchange { .. }
             | Destination::Queue(_)
             | Destination::ReplyQueue(_)
-            | Destination::Topic(_),
+            | Destination::Topic(_)
+            | Destination::App(_)
+            | Destination::Foreign(_)
+            | Destination::User { .. },
         ) => short("reply-to", value),
         Err(error) => Err(refused(format!("reply-to: {error}"))),
     }

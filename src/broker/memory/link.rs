@@ -160,7 +160,11 @@ impl LinkState {
         let message = Message::new(&id, &destination.to_string(), headers, body);
         let Shared { topics, queues, metrics, .. } = &*self.shared;
         match destination {
-            Destination::AmqQueue(_) | Destination::Exchange { .. } => return Err(NOT_EMBEDDED),
+            Destination::AmqQueue(_)
+            | Destination::Exchange { .. }
+            | Destination::App(_)
+            | Destination::Foreign(_)
+            | Destination::User { .. } => return Err(NOT_EMBEDDED),
             Destination::Queue(name) => queues.publish(&Name::Shared(name), &message)?,
             Destination::ReplyQueue(name) => queues.publish(&Name::Reply(name), &message)?,
             Destination::TempQueue(_) => return Err(Fault::Unsupported("a temp-queue is only for reply-to")),
@@ -178,7 +182,11 @@ impl LinkState {
     fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), Fault> {
         let Subscribe { key, id, destination, ack, prefetch, is_durable, headers: _ } = subscribe;
         let name = match destination {
-            Destination::AmqQueue(_) | Destination::Exchange { .. } => return Err(NOT_EMBEDDED),
+            Destination::AmqQueue(_)
+            | Destination::Exchange { .. }
+            | Destination::App(_)
+            | Destination::Foreign(_)
+            | Destination::User { .. } => return Err(NOT_EMBEDDED),
             Destination::Queue(name) => Name::Shared(name),
             Destination::ReplyQueue(_) | Destination::TempQueue(_) => {
                 return Err(Fault::Unsupported("only the session that asked for replies receives them"));

@@ -23,7 +23,7 @@ use crate::stomp::Headers;
 /// those that are the session's alone.
 const QUEUES_MAX: usize = 1_024;
 
-const NOT_A_DESTINATION: Fault = Fault::Unsupported("a temp-queue is only for reply-to");
+const NOT_A_DESTINATION: Fault = Fault::Unsupported("not a destination of RabbitMQ");
 
 /// Dropping it ends its subscriptions and requeues what is unsettled.
 #[derive(Debug)]

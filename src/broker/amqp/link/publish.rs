@@ -37,7 +37,9 @@ impl Link {
                 let queue = self.queue(&name, &headers)?;
                 (ShortString::default(), queue.name.clone(), Some(queue))
             }
-            Destination::TempQueue(_) => return Err(NOT_A_DESTINATION),
+            Destination::TempQueue(_) | Destination::App(_) | Destination::Foreign(_) | Destination::User { .. } => {
+                return Err(NOT_A_DESTINATION);
+            }
             Destination::Topic(topic) => {
                 check_words(&topic)?;
                 (context.topic_exchange.clone(), short("a topic", &topic)?, None)

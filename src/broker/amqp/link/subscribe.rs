@@ -35,7 +35,9 @@ impl Link {
                 queue_name(name)?;
                 Source::Declared(self.queue_for(Kind::Consumed, name, &subscribe.headers)?)
             }
-            Destination::TempQueue(_) => return Err(NOT_A_DESTINATION),
+            Destination::TempQueue(_) | Destination::App(_) | Destination::Foreign(_) | Destination::User { .. } => {
+                return Err(NOT_A_DESTINATION);
+            }
             Destination::Topic(key) => {
                 let exchange = self.relay.context.topic_exchange.clone();
                 if is_shared(&subscribe) {
