@@ -27,7 +27,7 @@ const NICE: i32 = 19;
 
 /// What an attack costs the server, it costs as processor time: as fast as one client can, it would be the share of two
 /// processors that is measured, and not whether others are in the way.
-const ATTACK_INTERVAL: Duration = Duration::from_millis(5);
+const ATTACK_INTERVAL: Duration = Duration::from_millis(20);
 
 const FLOODED: &str = "/topic/bench.flood";
 

@@ -17,6 +17,7 @@ mod fault;
 mod in_flight;
 mod input;
 mod name;
+mod place;
 mod rate;
 mod refusal;
 mod send;

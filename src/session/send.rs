@@ -1,6 +1,7 @@
 //! SEND: what of it travels.
 
 use super::action::Publish;
+use super::place;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use super::subscriptions::Subscriptions;
@@ -22,7 +23,7 @@ pub(super) fn publish(
         return Err(Refusal::MessageIdSent);
     }
     let text = frame.header("destination").ok_or(Refusal::Missing { command: Command::Send, header: "destination" })?;
-    let destination = Destination::parse(text).map_err(Refusal::Destination)?;
+    let destination = place::parse(text)?;
     if matches!(destination, Destination::TempQueue(_)) {
         let remedy = "it is where answers come from; name it in reply-to";
         return Err(Refusal::DestinationNotFor { command: Command::Send, destination: text.to_owned(), remedy });

@@ -2,6 +2,7 @@
 
 use super::action::{AckMode, Subscribe, Unsubscribe};
 use super::name::SubscriptionName;
+use super::place;
 use super::refusal::{Limit, Refusal};
 use super::settings::Settings;
 use crate::destination::Destination;
@@ -119,7 +120,7 @@ impl Subscriptions {
 fn destination(frame: &Frame) -> Result<Destination, Refusal> {
     let text =
         frame.header("destination").ok_or(Refusal::Missing { command: Command::Subscribe, header: "destination" })?;
-    match Destination::parse(text).map_err(Refusal::Destination)? {
+    match place::parse(text)? {
         Destination::TempQueue(_) => {
             Err(not_for(Command::Subscribe, text, "answers arrive by themselves; name it in reply-to"))
         }
