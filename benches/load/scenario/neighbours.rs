@@ -21,7 +21,7 @@ const RATE: u32 = 400;
 const PUBLISHER: usize = 0;
 
 /// Pairs of windows. The medians of so many make a verdict that one hiccup of the machine does not change.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 60;
 
 /// Messages before a window that are not measured.
 const WARM_UP: Duration = Duration::from_millis(300);
@@ -46,7 +46,7 @@ pub(super) fn run(server: &Server<'_>, options: &Options) -> io::Result<Vec<Row>
             let nuisance = (window == Window::Beside).then(|| Nuisance::start(server.address));
             crowd.publish_for(WARM_UP)?;
             crowd.latency = Histogram::default();
-            crowd.publish_for(options.duration() / 2)?;
+            crowd.publish_for(options.duration() / 4)?;
             let values = if window == Window::Alone { &mut alone } else { &mut beside };
             values.push([crowd.latency.quantile_ms(0.5), crowd.latency.quantile_ms(0.99)]);
             if let Some(nuisance) = nuisance {
