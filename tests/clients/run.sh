@@ -31,7 +31,7 @@ browser_suite() {
     (cd ../browser && npm ci --ignore-scripts --silent && npm test --silent)
 }
 
-# As README.md configures a gateway in the plugin's place.
+# As docs/MIGRATING-FROM-WEB-STOMP.md configures a gateway in the plugin's place.
 plugin_suite() {
     (cd node && npm ci --ignore-scripts --silent)
     (cd plugin && STOMPGATE__STOMP__CLOSE_ON_ERROR=false STOMPGATE__SESSION__ACK_SCOPE=session \
