@@ -172,9 +172,9 @@ impl Driver {
 
     fn receive(&mut self, inbound: Inbound) {
         match inbound {
-            Inbound::Alive => {
+            Inbound::Alive { bytes } => {
                 self.context.metrics.received_pings.inc();
-                self.handle(Input::Alive);
+                self.handle(Input::Received { bytes });
             }
             Inbound::Data(bytes) => {
                 self.context.metrics.received_bytes.inc_by(bytes.len() as u64);

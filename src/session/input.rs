@@ -8,8 +8,6 @@ use crate::stomp::{DecodeError, Frame};
 /// Everything that can happen to a session.
 #[derive(Debug)]
 pub enum Input {
-    /// A ping or pong arrived: the client lives.
-    Alive,
     /// What an action asked for is done, or is not. In the order in which the actions were given.
     Done {
         op: OpId,
@@ -40,7 +38,7 @@ pub enum Input {
     ReadPaused,
     /// It is asked again.
     ReadResumed,
-    /// So many bytes of frames arrived.
+    /// So many bytes of frames, heart-beats, pings or pongs arrived: the client lives.
     Received {
         bytes: usize,
     },

@@ -67,7 +67,6 @@ impl Session {
             return;
         }
         match input {
-            Input::Alive => self.core.timers.heard(now),
             Input::Deliver { delivery, dropped } => self.deliver(delivery, dropped),
             Input::Done { op, outcome } => self.done(op, outcome),
             Input::Drain => self.drain(),

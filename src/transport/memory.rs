@@ -57,7 +57,7 @@ impl Pipe {
         let mut state = self.shared.lock();
         let Some(inbound) = state.to_gateway.pop_front() else { return Poll::Pending };
         budget.made_progress();
-        if inbound == Inbound::Alive && !state.is_stalled {
+        if matches!(inbound, Inbound::Alive { .. }) && !state.is_stalled {
             state.to_peer.extend(self.queued.drain(..));
             self.buffered = 0;
             self.shared.peer.wake();

@@ -29,8 +29,8 @@ pub enum Inbound {
     Data(Bytes),
     /// The client ended the connection, or it broke.
     Gone,
-    /// A ping or pong: the client lives.
-    Alive,
+    /// A ping or pong of so many bytes: the client lives.
+    Alive { bytes: usize },
     /// The client sent a message beyond the limit. Nothing follows.
     TooLarge { max: usize },
     /// The client broke the rules of the transport. Nothing follows.

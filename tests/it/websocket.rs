@@ -105,14 +105,14 @@ async fn bytes_that_came_with_the_handshake_are_received_first() {
 async fn a_ping_is_answered_without_a_flush_and_ping_and_pong_are_signs_of_life() {
     let (mut gateway, mut client) = pair().await;
     client.send(Message::Ping("are you there".into())).await.unwrap();
-    assert_eq!(receive(&mut gateway).await, Inbound::Alive);
+    assert_eq!(receive(&mut gateway).await, Inbound::Alive { bytes: 6 + "are you there".len() });
     assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong("are you there".into()));
 
     gateway.queue_ping();
     flush(&mut gateway).await.unwrap();
     assert_eq!(client.next().await.unwrap().unwrap(), Message::Ping(Bytes::new()));
     client.flush().await.unwrap();
-    assert_eq!(receive(&mut gateway).await, Inbound::Alive);
+    assert_eq!(receive(&mut gateway).await, Inbound::Alive { bytes: 6 });
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn pings_of_a_client_that_does_not_read_do_not_pile_up() {
     };
     let receive_all = async {
         let mut buffered_max = 0;
-        while receive(&mut gateway).await == Inbound::Alive {
+        while matches!(receive(&mut gateway).await, Inbound::Alive { .. }) {
             buffered_max = buffered_max.max(gateway.buffered());
         }
         buffered_max
