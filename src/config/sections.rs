@@ -50,6 +50,12 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         !is_checked_there || matches!(authenticator, Authenticator::Open),
         "is `client`, so that RabbitMQ checks logins and passcodes: leave out auth.users, or say `gateway`",
     );
+    reader.rule(
+        &["session.sessions_per_user_max", "auth.users", "broker.amqp.identity"],
+        session.sessions_per_user_max == 0 || is_checked_there || !matches!(authenticator, Authenticator::Open),
+        "is given, but nobody checks logins, so anybody could use up the sessions of another user: list auth.users, or \
+         have RabbitMQ check them (broker.amqp.identity = \"client\")",
+    );
     let admin = admin(reader);
     let lifecycle = drain(reader);
     let log = log(reader);

@@ -288,6 +288,20 @@ fn users_of_the_gateway_and_users_of_rabbitmq_exclude_each_other() {
 }
 
 #[test]
+fn sessions_of_a_user_are_bounded_only_where_somebody_checks_logins() {
+    let bound = "session.sessions_per_user_max = 1";
+    let expected = "FILE: session.sessions_per_user_max is given, but nobody checks logins, so anybody could use up the \
+                    sessions of another user: list auth.users, or have RabbitMQ check them (broker.amqp.identity = \
+                    \"client\")";
+    let client = "broker.amqp.identity = 'client'";
+    assert_eq!(faults(bound, []), [expected]);
+    assert_eq!(faults(&format!("{bound}\nbroker.kind = 'amqp'"), []), [expected]);
+    assert_eq!(faults(&format!("{bound}\n{client}"), []), [expected], "the embedded broker is used");
+    assert!(load_both(&format!("{bound}\n{client}\nbroker.kind = 'amqp'"), []).is_ok());
+    assert!(load_both(bound, [("STOMPGATE__AUTH__USERS", "ann:1")]).is_ok());
+}
+
+#[test]
 fn files_for_tls_are_read_at_the_start() {
     let pem = Scratch::new("no certificate");
     let toml = format!(
