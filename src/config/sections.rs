@@ -25,6 +25,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// The shortest time limit: anything below would hit clients that do nothing wrong.
 const TIME_LIMIT_MIN: Duration = Duration::from_millis(100);
 
+/// Connections to RabbitMQ that one account has, unless its sessions fill those.
+const ACCOUNT_FILES: usize = 4;
+
 /// What a WebSocket message may hold beside the largest frame: line ends between frames, for example.
 const MESSAGE_BYTES_BESIDE_FRAME: usize = 4_096;
 
@@ -43,6 +46,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
     let (delivery, write_stall_max) = delivery(reader);
     let limits = limits(reader);
     let broker = broker::broker(reader);
+    http.own_files += account_files(&broker);
     let (authenticator, rules) = auth(reader, &broker);
     let is_checked_there = matches!(&broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
     reader.rule(
@@ -83,6 +87,7 @@ fn http(reader: &mut Reader) -> http::Settings {
         header_timeout: reader.time("http.header_timeout", default.header_timeout),
         backlog: reader.key("http.backlog", number(1..=65_535), default.backlog),
         demo: reader.key("http.demo", flag(), default.demo),
+        own_files: default.own_files,
         requests_time_max: reader.time("http.requests_time_max", default.requests_time_max),
         proxies: proxies(reader),
         tls_handshake_timeout: default.tls_handshake_timeout,
@@ -92,6 +97,14 @@ fn http(reader: &mut Reader) -> http::Settings {
     let tls = https(reader);
     let tls_handshake_timeout = reader.time("http.tls.handshake_timeout", settings.tls_handshake_timeout);
     http::Settings { tls, tls_handshake_timeout, ..settings }
+}
+
+/// File descriptors of the accounts of clients.
+fn account_files(broker: &Broker) -> usize {
+    match broker {
+        Broker::Amqp(it) if it.identity == amqp::Identity::Client => it.accounts_max.saturating_mul(ACCOUNT_FILES),
+        Broker::Amqp(_) | Broker::Memory(_) => 0,
+    }
 }
 
 fn proxies(reader: &mut Reader) -> http::Proxies {

@@ -260,6 +260,14 @@ fn a_secret_may_be_in_a_file_of_its_own() {
 }
 
 #[test]
+fn accounts_of_clients_need_files_of_their_own() {
+    let own_files = |toml: &str| load_both(toml, []).unwrap().settings.http.own_files;
+    let client = "identity = 'client'\naccounts_max = 50";
+    assert_eq!(own_files(&format!("broker.kind = 'amqp'\n[broker.amqp]\n{client}")), 128 + 4 * 50);
+    assert_eq!([own_files("broker.kind = 'amqp'"), own_files(&format!("[broker.amqp]\n{client}"))], [128, 128]);
+}
+
+#[test]
 fn several_addresses_are_a_list_or_text_with_commas() {
     let check = |loaded: Loaded| {
         assert_eq!(effective(&loaded, "broker.amqp.url"), r#""amqp://u:***@a:5672/v,amqps://u:***@b:5671/v""#);
