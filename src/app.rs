@@ -23,8 +23,6 @@ pub struct App {
     http: Current<http::Settings>,
     reloads: IntCounterVec,
     settings: lifecycle::Settings,
-    /// Of the public listener.
-    tls: Option<http::Tls>,
 }
 
 /// How a gateway came to its end.
@@ -118,8 +116,6 @@ async fn run_until(app: &App, mut next: impl AsyncFnMut() -> Asked, mut reload: 
 
 /// Reads files, on the thread that does nothing but wait for signals.
 fn reload(app: &App, in_force: &mut InForce, log: &telemetry::Log) {
-    // It says and counts by itself what is wrong with its files, and does not wait for the rest to be right.
-    drop(app.tls.as_ref().map(http::Tls::reload));
     let outcome = match in_force.reload() {
         Ok(Reloaded { settings, changed, needs_restart }) => {
             log.set_filter(&settings.log.filter);
@@ -169,13 +165,12 @@ impl App {
         };
         let connections = registry::Registry::new(settings.http.connections_max, settings.http.connections_per_ip_max);
         let context = Current::new(context);
-        let tls = settings.http.tls.clone();
         let (http_addr, http) =
             start_http(settings.http, &lifecycle, context.clone(), metrics.http, connections.clone())?;
         http_latch.set(true);
         guard.disarm();
         let (reloads, settings) = (metrics.reloads, settings.lifecycle);
-        Ok(Self { http_addr, admin_addr, lifecycle, connections, context, http, reloads, settings, tls })
+        Ok(Self { http_addr, admin_addr, lifecycle, connections, context, http, reloads, settings })
     }
 
     /// For sessions that begin from now on. Of what can't be reloaded these settings have to be what they were.

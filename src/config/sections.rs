@@ -9,6 +9,7 @@ use super::kind::{
     address, address_or_off, bytes, choice, duration, flag, list, number, parsed, quoted, string, topic, user,
 };
 use super::reader::Reader;
+use super::reload::Certificate;
 use super::{Broker, Limits, Settings};
 use crate::auth::{Authenticator, Rule, Rules, User};
 use crate::broker::amqp;
@@ -38,8 +39,8 @@ struct Protocol {
     close_on_error: bool,
 }
 
-pub(super) fn read(reader: &mut Reader) -> Settings {
-    let mut http = http(reader);
+pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Settings {
+    let mut http = http(reader, certificate);
     let Protocol { limits: stomp, heartbeat, close_on_error } = stomp(reader);
     http.websocket.message_bytes_max = stomp.frame_bytes_max + MESSAGE_BYTES_BESIDE_FRAME;
     let session = session(reader);
@@ -72,7 +73,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
     Settings { admin, authenticator, broker, delivery, http, lifecycle, limits, log, rules, session, stomp }
 }
 
-fn http(reader: &mut Reader) -> http::Settings {
+fn http(reader: &mut Reader, certificate: Option<&Certificate>) -> http::Settings {
     let default = http::Settings::default();
     let path = string("a path such as `/ws`, other than `/demo`", is_path);
     let origins = list(string("an origin such as `https://www.example.org`, or `*`", is_origin));
@@ -94,7 +95,7 @@ fn http(reader: &mut Reader) -> http::Settings {
         tls: None,
         websocket: default.websocket,
     };
-    let tls = https(reader);
+    let tls = https(reader, certificate);
     let tls_handshake_timeout = reader.time("http.tls.handshake_timeout", settings.tls_handshake_timeout);
     http::Settings { tls, tls_handshake_timeout, ..settings }
 }
@@ -129,11 +130,12 @@ fn proxies(reader: &mut Reader) -> http::Proxies {
     proxies
 }
 
-/// TLS towards clients.
-fn https(reader: &mut Reader) -> Option<http::Tls> {
+/// TLS towards clients. The files of the certificate in force are not read once more.
+fn https(reader: &mut Reader, certificate: Option<&Certificate>) -> Option<http::Tls> {
     let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
     let files = http::TlsFiles { certificate: text(http::TlsFiles::CERTIFICATE), key: text(http::TlsFiles::KEY) };
-    http::Tls::load(files).unwrap_or_else(|faults| {
+    let in_force = certificate.and_then(|it| it.of(&files));
+    in_force.unwrap_or_else(|| http::Tls::load(files)).unwrap_or_else(|faults| {
         faults.iter().for_each(|it| reader.rule(&[it.setting], false, &it.problem));
         None
     })

@@ -112,9 +112,13 @@ impl Tls {
         Ok(Some(Self(Arc::new(Shared { files, current, metrics: OnceLock::new() }))))
     }
 
+    pub fn files(&self) -> &TlsFiles {
+        &self.0.files
+    }
+
     /// Reads the files again. Handshakes from then on use what is in them; who is connected notices nothing. If they
     /// have a fault, which is logged and counted, what was in force stays so.
-    pub fn reload(&self) -> Result<(), Fault> {
+    pub fn reload(&self) -> Result<(), Vec<Fault>> {
         let loaded = self.0.files.load();
         if let Some(metrics) = self.0.metrics.get() {
             metrics.tls_reloaded(loaded.is_ok());
@@ -128,11 +132,11 @@ impl Tls {
                 Ok(())
             }
             Ok(None) => Ok(()),
-            Err(mut faults) => {
+            Err(faults) => {
                 for fault in &faults {
                     tracing::error!(%fault, "the certificate is not replaced; the one in force stays so");
                 }
-                Err(faults.swap_remove(0))
+                Err(faults)
             }
         }
     }
