@@ -116,7 +116,9 @@ async fn run_until(app: &App, mut next: impl AsyncFnMut() -> Asked, mut reload: 
 
 /// Reads files, on the thread that does nothing but wait for signals.
 fn reload(app: &App, in_force: &mut InForce, log: &telemetry::Log) {
-    let outcome = match in_force.reload() {
+    let reloaded = in_force.reload();
+    app.reloads.with_label_values(&[if reloaded.is_ok() { RELOADED } else { REFUSED }]).inc();
+    match reloaded {
         Ok(Reloaded { settings, changed, needs_restart }) => {
             log.set_filter(&settings.log.filter);
             app.reload(settings);
@@ -124,17 +126,14 @@ fn reload(app: &App, in_force: &mut InForce, log: &telemetry::Log) {
             if !needs_restart.is_empty() {
                 tracing::warn!(keys = needs_restart.join(", "), "changed, but not before the next start");
             }
-            RELOADED
         }
         Err(faults) => {
             for Fault { origin, key, problem } in &faults.0 {
                 tracing::error!(origin, key, problem, "a fault of the configuration");
             }
             tracing::error!(faults = faults.0.len(), "nothing is reloaded, as the configuration has faults");
-            REFUSED
         }
-    };
-    app.reloads.with_label_values(&[outcome]).inc();
+    }
 }
 
 impl App {
