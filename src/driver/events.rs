@@ -220,6 +220,10 @@ impl Driver {
             self.abandon_at = None;
             self.handle(Input::Gone);
         }
+        // What it sent can't be read at its rate any more when it is gone, only at once.
+        if !self.session.wants_input() && self.transport.has_ended() {
+            self.handle(Input::ReadEnded);
+        }
         self.handle(Input::Timeout);
     }
 

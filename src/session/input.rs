@@ -30,7 +30,7 @@ pub enum Input {
         error: DecodeError,
         receipt: Option<Box<str>>,
     },
-    /// Nothing more is read; what was received before still takes effect.
+    /// Nothing more is read, or comes; what was received before still takes effect.
     ReadEnded,
     /// The client did not read what was waiting for it, so it grew beyond its bound.
     Overflowed,

@@ -65,6 +65,10 @@ impl Pipe {
         Poll::Ready(inbound)
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.shared.lock().to_gateway.contains(&Inbound::Gone)
+    }
+
     pub fn queue(&mut self, payload: Bytes) {
         self.buffered += payload.len();
         self.queued.push_back(payload);

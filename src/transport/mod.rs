@@ -72,6 +72,14 @@ impl Transport {
         }
     }
 
+    /// Whether the client has ended its side, which what it sent before may keep from being received.
+    pub fn has_ended(&self) -> bool {
+        match self {
+            Self::Memory(pipe) => pipe.has_ended(),
+            Self::WebSocket(socket) => socket.has_ended(),
+        }
+    }
+
     /// Adds one message to what is to be written. Never waits; [`Transport::buffered`] tells when to stop.
     pub fn queue(&mut self, payload: Bytes) {
         match self {

@@ -4,7 +4,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures::FutureExt;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -17,6 +18,17 @@ pub enum Socket {
     Plain(TcpStream),
     /// In a box: ten times as large as the other one.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    /// Whether the peer has ended its side, also while not all that it sent was read.
+    pub(super) fn has_ended(&self) -> bool {
+        let tcp = match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        };
+        tcp.ready(Interest::READABLE).now_or_never().is_some_and(|it| it.is_ok_and(|it| it.is_read_closed()))
+    }
 }
 
 impl From<TcpStream> for Socket {

@@ -97,6 +97,10 @@ impl WebSocket {
         Poll::Ready(inbound)
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.stream.get_ref().has_ended()
+    }
+
     /// A text message; a binary one if it is not UTF-8, for which a browser would end the connection
     /// (RFC 6455 section 8.1; H4).
     pub fn queue(&mut self, payload: Bytes) {

@@ -55,6 +55,10 @@ impl Wire {
         self.peer
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.socket.has_ended()
+    }
+
     pub(super) fn queue(&mut self, opcode: OpCode, payload: Bytes) {
         let header = FrameHeader { opcode, ..FrameHeader::default() };
         let mut frame = Frame { header: [0; HEADER_BYTES_MAX], header_len: 0, payload };
