@@ -89,7 +89,8 @@ impl World {
 
     fn rare(&mut self, detail: u8) {
         match detail {
-            0..4 => self.input(Input::Drain),
+            0..3 => self.input(Input::Drain),
+            3 => self.input(Input::Draining),
             4 => self.input(Input::Gone),
             5 => self.input(Input::LinkLost(Fault::Unavailable)),
             6 => self.input(Input::Overflowed),

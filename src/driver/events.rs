@@ -231,8 +231,11 @@ impl Driver {
     fn drain(&mut self) {
         if self.session.phase() != Phase::Connected {
             self.handle(Input::Drain);
-        } else if self.ended.is_none() {
-            self.end(Input::Drain);
+        } else {
+            if self.ended.is_none() {
+                self.end(Input::Drain);
+            }
+            self.handle(Input::Draining);
         }
     }
 

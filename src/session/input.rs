@@ -18,8 +18,10 @@ pub enum Input {
         /// Messages of the same subscription that were dropped since the last one.
         dropped: u64,
     },
-    /// The gateway stops.
+    /// The gateway stops, and what was received before has taken effect.
     Drain,
+    /// The gateway stops, and nothing more is read; [`Input::Drain`] follows.
+    Draining,
     Frame(Frame),
     /// The transport ended, by the client's will or by a fault.
     Gone,
