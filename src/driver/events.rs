@@ -98,10 +98,10 @@ impl Driver {
         if self.is_cut_off() || !self.has_unwritten() {
             return Poll::Pending;
         }
-        let before = self.transport.buffered();
+        let before = self.transport.taken();
         match self.transport.poll_flush(cx) {
             Poll::Ready(flushed) => Poll::Ready(Event::Flushed(flushed)),
-            Poll::Pending if self.transport.buffered() < before => Poll::Ready(Event::WrittenInPart),
+            Poll::Pending if self.transport.taken() > before => Poll::Ready(Event::WrittenInPart),
             Poll::Pending if self.is_write_blocked => Poll::Pending,
             Poll::Pending => Poll::Ready(Event::WriteBlocked),
         }

@@ -17,7 +17,7 @@ use x509_parser::time::ASN1Time;
 use super::{Metrics, raw};
 use crate::pem::{self, Fault, File};
 use crate::sync::lock;
-use crate::transport::Socket;
+use crate::transport::{Metered, Socket};
 
 /// What an operator says of it. Both files or none, in PEM.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -157,7 +157,7 @@ impl Tls {
             return Err(HandshakeFault::Plain);
         }
         let config = Arc::clone(&lock(&self.0.current).config);
-        Ok(TlsAcceptor::from(config).accept(tcp).await.map_err(HandshakeFault::from)?.into())
+        Ok(TlsAcceptor::from(config).accept(Metered::from(tcp)).await.map_err(HandshakeFault::from)?.into())
     }
 
     fn show_expiry(&self) {

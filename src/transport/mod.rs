@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use socket::Socket;
+pub use socket::{Metered, Socket};
 
 /// One client's connection.
 #[derive(Debug)]
@@ -101,6 +101,14 @@ impl Transport {
         match self {
             Self::Memory(pipe) => pipe.buffered(),
             Self::WebSocket(socket) => socket.buffered(),
+        }
+    }
+
+    /// Bytes that the network has taken so far. It grows also while [`Transport::buffered`] stays as it is.
+    pub fn taken(&self) -> u64 {
+        match self {
+            Self::Memory(pipe) => pipe.taken(),
+            Self::WebSocket(socket) => socket.taken(),
         }
     }
 

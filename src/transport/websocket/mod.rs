@@ -116,6 +116,10 @@ impl WebSocket {
         self.stream.get_ref().buffered()
     }
 
+    pub fn taken(&self) -> u64 {
+        self.stream.get_ref().taken()
+    }
+
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         ready!(Pin::new(&mut self.stream).poll_flush(cx)).map_err(|_| Gone)?;
         // Once the client has closed, tungstenite hands over its answer and no longer flushes.

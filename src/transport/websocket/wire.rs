@@ -74,6 +74,11 @@ impl Wire {
         self.buffered + self.unflushed
     }
 
+    /// Bytes that the network has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.socket.taken()
+    }
+
     /// Hands everything that waits to the network.
     pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.waiting.is_empty() {
