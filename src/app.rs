@@ -23,8 +23,6 @@ pub struct App {
     http: Current<http::Settings>,
     reloads: IntCounterVec,
     settings: lifecycle::Settings,
-    /// Of the public listener.
-    tls: Option<http::Tls>,
 }
 
 /// How a gateway came to its end.
@@ -118,9 +116,9 @@ async fn run_until(app: &App, mut next: impl AsyncFnMut() -> Asked, mut reload: 
 
 /// Reads files, on the thread that does nothing but wait for signals.
 fn reload(app: &App, in_force: &mut InForce, log: &telemetry::Log) {
-    // It says and counts by itself what is wrong with its files, and does not wait for the rest to be right.
-    drop(app.tls.as_ref().map(http::Tls::reload));
-    let outcome = match in_force.reload() {
+    let reloaded = in_force.reload();
+    app.reloads.with_label_values(&[if reloaded.is_ok() { RELOADED } else { REFUSED }]).inc();
+    match reloaded {
         Ok(Reloaded { settings, changed, needs_restart }) => {
             log.set_filter(&settings.log.filter);
             app.reload(settings);
@@ -128,17 +126,14 @@ fn reload(app: &App, in_force: &mut InForce, log: &telemetry::Log) {
             if !needs_restart.is_empty() {
                 tracing::warn!(keys = needs_restart.join(", "), "changed, but not before the next start");
             }
-            RELOADED
         }
         Err(faults) => {
             for Fault { origin, key, problem } in &faults.0 {
                 tracing::error!(origin, key, problem, "a fault of the configuration");
             }
             tracing::error!(faults = faults.0.len(), "nothing is reloaded, as the configuration has faults");
-            REFUSED
         }
-    };
-    app.reloads.with_label_values(&[outcome]).inc();
+    }
 }
 
 impl App {
@@ -169,13 +164,12 @@ impl App {
         };
         let connections = registry::Registry::new(settings.http.connections_max, settings.http.connections_per_ip_max);
         let context = Current::new(context);
-        let tls = settings.http.tls.clone();
         let (http_addr, http) =
             start_http(settings.http, &lifecycle, context.clone(), metrics.http, connections.clone())?;
         http_latch.set(true);
         guard.disarm();
         let (reloads, settings) = (metrics.reloads, settings.lifecycle);
-        Ok(Self { http_addr, admin_addr, lifecycle, connections, context, http, reloads, settings, tls })
+        Ok(Self { http_addr, admin_addr, lifecycle, connections, context, http, reloads, settings })
     }
 
     /// For sessions that begin from now on. Of what can't be reloaded these settings have to be what they were.

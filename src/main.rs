@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use stompgate::app::{self, Ended};
 use stompgate::config::{self, InForce, Sources};
 use stompgate::lifecycle::Drained;
-use stompgate::{admin, telemetry};
+use stompgate::{admin, http, telemetry};
 
 /// A gateway for STOMP clients over WebSocket, in front of RabbitMQ or on its own embedded broker.
 #[derive(Parser)]
@@ -37,9 +37,6 @@ enum Command {
 
 /// EX_USAGE of sysexits.h.
 const EXIT_CONFIG: u8 = 64;
-
-/// Open files beside those of clients: listeners, the broker, logs, requests of operators.
-const OWN_FILES: usize = 128;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -75,7 +72,7 @@ type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 
 fn serve(in_force: InForce) -> Outcome {
     let log = telemetry::start_log(&in_force.settings().log)?;
-    raise_open_files(in_force.settings().http.connections_max);
+    raise_open_files(&in_force.settings().http);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(app::run(in_force, &log))?;
     // What did not end by now is not waited for.
@@ -88,14 +85,15 @@ fn serve(in_force: InForce) -> Outcome {
 }
 
 /// Each client takes a file descriptor, and the soft limit that a shell gives is often 1,024.
-fn raise_open_files(connections_max: usize) {
-    let needed = connections_max.saturating_add(OWN_FILES);
+fn raise_open_files(settings: &http::Settings) {
+    let needed = settings.connections_max.saturating_add(settings.own_files);
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) if usize::try_from(limit).is_ok_and(|it| it < needed) => {
             tracing::warn!(
                 limit,
                 needed,
-                "http.connections_max is more than the limit of open files (ulimit -n) allows"
+                "http.connections_max, with what the broker and operators need, is more than the limit of open files \
+                 (ulimit -n) allows"
             );
         }
         Ok(_) => {}

@@ -73,7 +73,7 @@ impl World {
             11 => self.pass(Duration::from_secs(u64::from(detail) / 4)),
             12 => self.time_comes(),
             13 => self.input(match detail % 4 {
-                0 => Input::Alive,
+                0 => Input::ReadEnded,
                 1 => Input::ReadPaused,
                 2 => Input::ReadResumed,
                 _ => Input::Received { bytes: usize::from(detail) },
@@ -89,7 +89,8 @@ impl World {
 
     fn rare(&mut self, detail: u8) {
         match detail {
-            0..4 => self.input(Input::Drain),
+            0..3 => self.input(Input::Drain),
+            3 => self.input(Input::Draining),
             4 => self.input(Input::Gone),
             5 => self.input(Input::LinkLost(Fault::Unavailable)),
             6 => self.input(Input::Overflowed),

@@ -19,6 +19,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 /// Small enough that a short input passes it.
 const MESSAGE_BYTES_MAX: usize = 100;
 
+/// Of a control frame of a client.
+const CONTROL_HEADER_BYTES: usize = 6;
+
 /// Far longer than anything here takes.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -124,7 +127,7 @@ async fn echo(mut transport: Transport, report: Sender<Vec<Inbound>>) {
             let _written = poll_fn(|cx| transport.poll_flush(cx)).await;
         }
         let code = match &inbound {
-            Inbound::Alive | Inbound::Data(_) => None,
+            Inbound::Alive { .. } | Inbound::Data(_) => None,
             Inbound::Gone => Some(1006),
             Inbound::TooLarge { .. } => Some(1009),
             Inbound::Violation { .. } => Some(1002),
@@ -250,7 +253,7 @@ fn naive_frame<'a>(
             (8, [_]) => violated("A close frame has a code or nothing"),
             (8, [_, _, reason @ ..]) if std::str::from_utf8(reason).is_err() => violated("Text must be UTF-8"),
             (8, _) => Err(Inbound::Gone),
-            _ => Ok((Some(Inbound::Alive), rest)),
+            _ => Ok((Some(Inbound::Alive { bytes: CONTROL_HEADER_BYTES + payload.len() }), rest)),
         };
     }
     match (opcode, &message) {

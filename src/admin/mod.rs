@@ -17,9 +17,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
 
 use crate::lifecycle::{Lifecycle, Readiness};
-use crate::telemetry::Registry;
+use crate::telemetry::{Registry, Seldom};
 use answer::{answer, missing};
 pub use client::{NotReady, check_ready, reachable};
 
@@ -85,13 +86,16 @@ pub fn start(listen: SocketAddr, sources: Sources) -> io::Result<SocketAddr> {
 
 async fn serve(listener: tokio::net::TcpListener, sources: Arc<Sources>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut failures = Seldom::default();
     loop {
         let place = Arc::clone(&places).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, _)) => sources.lifecycle.spawn_background(connection(stream, Arc::clone(&sources), place)),
             Err(error) => {
-                tracing::warn!(%error, "can't accept a connection to admin.listen");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                if let Some(times) = failures.happened(Instant::now()) {
+                    tracing::warn!(%error, times, "can't accept a connection to admin.listen");
+                }
+                sleep(ACCEPT_PAUSE).await;
             }
         }
     }

@@ -24,6 +24,7 @@ pub use reload::{InForce, Reloaded};
 pub use sources::Sources;
 
 use reader::Reader;
+use reload::Certificate;
 
 /// What an operator decided, and the defaults of all that was left open.
 #[derive(Clone, Debug)]
@@ -65,22 +66,26 @@ pub struct Loaded {
     values: Values,
 }
 
-/// What was given, secrets included, so it is not printed.
+/// What was given, secrets included, those of files too, so it is not printed.
 #[derive(Clone)]
 struct Values(BTreeMap<String, Value>);
 
 /// Reads, checks and completes a configuration.
 pub fn load(sources: Sources) -> Result<Loaded, Faults> {
     let (values, faults) = sources.read();
-    complete(values, faults)
+    complete(values, faults, None)
 }
 
-fn complete(values: BTreeMap<String, Value>, faults: Vec<Fault>) -> Result<Loaded, Faults> {
-    let mut reader = Reader::new(values.clone(), faults);
-    let settings = sections::read(&mut reader);
+fn complete(
+    values: BTreeMap<String, Value>,
+    faults: Vec<Fault>,
+    certificate: Option<&Certificate>,
+) -> Result<Loaded, Faults> {
+    let mut reader = Reader::new(values, faults);
+    let settings = sections::read(&mut reader, certificate);
     reader.reject_unknown();
     if reader.faults.is_empty() {
-        Ok(Loaded { settings, keys: reader.keys, values: Values(values) })
+        Ok(Loaded { settings, keys: reader.keys, values: Values(reader.values) })
     } else {
         Err(Faults(reader.faults))
     }

@@ -31,7 +31,8 @@ struct Secret(Option<ValueKind>);
 
 /// The values that are given, and what was learnt about them so far.
 pub(super) struct Reader {
-    values: BTreeMap<String, Value>,
+    /// A secret is here itself once its file was read.
+    pub(super) values: BTreeMap<String, Value>,
     /// Of the keys that were given.
     origins: BTreeMap<&'static str, String>,
     used: BTreeSet<String>,
@@ -95,19 +96,27 @@ impl Reader {
                 self.faults.push(Fault { origin: origin(path, &value), key: path.to_owned(), problem });
                 None
             }
-            (Some(value), Some(file)) if is_from_environment(&file) => self.open(&file_path, &file).or(Some(value)),
-            (None, Some(file)) => self.open(&file_path, &file),
+            (Some(value), Some(file)) if is_from_environment(&file) => {
+                self.open(path, &file_path, &file).or(Some(value))
+            }
+            (None, Some(file)) => self.open(path, &file_path, &file),
             (value, _) => value,
         }
     }
 
-    fn open(&mut self, path: &str, file: &Value) -> Option<Value> {
+    /// From then on it is as if the secret had been given without a file.
+    fn open(&mut self, path: &str, file_path: &str, file: &Value) -> Option<Value> {
         let name = file.to_string();
         match fs::read_to_string(&name) {
-            Ok(text) => Some(Value::new(Some(&name), text.trim())),
+            Ok(text) => {
+                let secret = Value::new(Some(&name), text.trim());
+                self.values.remove(file_path);
+                self.values.insert(path.to_owned(), secret.clone());
+                Some(secret)
+            }
             Err(error) => {
                 let problem = format!("names {name:?}, which can't be read: {error}");
-                self.faults.push(Fault { origin: origin(path, file), key: path.to_owned(), problem });
+                self.faults.push(Fault { origin: origin(file_path, file), key: file_path.to_owned(), problem });
                 None
             }
         }

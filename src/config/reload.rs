@@ -7,6 +7,8 @@ use config::Value;
 use super::fault::Faults;
 use super::reader::{FILE_SUFFIX, Key};
 use super::{Loaded, Settings, Sources, complete};
+use crate::http::{Tls, TlsFiles};
+use crate::pem;
 
 /// Keys that take effect without a restart, for sessions that begin afterwards: whole sections, or single ones.
 const RELOADABLE: &[&str] = &["auth.", "delivery.", "http.allowed_origins", "log.filter", "session.", "stomp."];
@@ -28,6 +30,12 @@ pub struct Reloaded {
     pub needs_restart: Vec<&'static str>,
 }
 
+/// That for clients which is in force, and what is wrong with its files, which were just read again.
+pub(super) struct Certificate {
+    tls: Tls,
+    read: Result<(), Vec<pem::Fault>>,
+}
+
 pub(super) fn is_reloadable(path: &str) -> bool {
     RELOADABLE.iter().any(|it| if it.ends_with('.') { path.starts_with(it) } else { path == *it })
 }
@@ -41,16 +49,27 @@ impl InForce {
         &self.loaded.settings
     }
 
-    /// Reads the same sources again. With a fault nothing changes.
+    /// Reads the same sources again. With a fault nothing changes but the certificate for clients: it says and counts
+    /// by itself what is wrong with its files, and does not wait for the rest to be right.
     pub fn reload(&mut self) -> Result<Reloaded, Faults> {
-        let new = super::load(self.sources.clone())?;
+        let tls = self.loaded.settings.http.tls.clone();
+        let certificate = tls.map(|tls| Certificate { read: tls.reload(), tls });
+        let (values, faults) = self.sources.clone().read();
+        let new = complete(values, faults, certificate.as_ref())?;
         let differing = self.loaded.keys.iter().zip(&new.keys).filter(|(old, new)| old != new);
         let (changed, needs_restart): (Vec<_>, Vec<_>) =
             differing.map(|(old, _)| old.path).partition(|path| is_reloadable(path));
         // Keys are checked against each other as they will be in force together.
         let mixed = mix(&self.loaded.values.0, new.values.0, &new.keys);
-        self.loaded = complete(mixed, Vec::new())?;
+        self.loaded = complete(mixed, Vec::new(), certificate.as_ref())?;
         Ok(Reloaded { settings: self.loaded.settings.clone(), changed, needs_restart })
+    }
+}
+
+impl Certificate {
+    /// What comes of these files, if they are its own.
+    pub(super) fn of(&self, files: &TlsFiles) -> Option<Result<Option<Tls>, Vec<pem::Fault>>> {
+        (self.tls.files() == files).then(|| self.read.clone().map(|()| Some(self.tls.clone())))
     }
 }
 

@@ -9,6 +9,7 @@ use super::kind::{
     address, address_or_off, bytes, choice, duration, flag, list, number, parsed, quoted, string, topic, user,
 };
 use super::reader::Reader;
+use super::reload::Certificate;
 use super::{Broker, Limits, Settings};
 use crate::auth::{Authenticator, Rule, Rules, User};
 use crate::broker::amqp;
@@ -25,6 +26,9 @@ const HOUR: Duration = Duration::from_secs(3_600);
 /// The shortest time limit: anything below would hit clients that do nothing wrong.
 const TIME_LIMIT_MIN: Duration = Duration::from_millis(100);
 
+/// Connections to RabbitMQ that one account has, unless its sessions fill those.
+const ACCOUNT_FILES: usize = 4;
+
 /// What a WebSocket message may hold beside the largest frame: line ends between frames, for example.
 const MESSAGE_BYTES_BESIDE_FRAME: usize = 4_096;
 
@@ -35,20 +39,27 @@ struct Protocol {
     close_on_error: bool,
 }
 
-pub(super) fn read(reader: &mut Reader) -> Settings {
-    let mut http = http(reader);
+pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Settings {
+    let mut http = http(reader, certificate);
     let Protocol { limits: stomp, heartbeat, close_on_error } = stomp(reader);
     http.websocket.message_bytes_max = stomp.frame_bytes_max + MESSAGE_BYTES_BESIDE_FRAME;
     let session = session(reader);
     let (delivery, write_stall_max) = delivery(reader);
     let limits = limits(reader);
     let broker = broker::broker(reader);
+    http.own_files += account_files(&broker);
     let (authenticator, rules) = auth(reader, &broker);
     let is_checked_there = matches!(&broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
     reader.rule(
         &["broker.amqp.identity", "auth.users"],
         !is_checked_there || matches!(authenticator, Authenticator::Open),
         "is `client`, so that RabbitMQ checks logins and passcodes: leave out auth.users, or say `gateway`",
+    );
+    reader.rule(
+        &["session.sessions_per_user_max", "auth.users", "broker.amqp.identity"],
+        session.sessions_per_user_max == 0 || is_checked_there || !matches!(authenticator, Authenticator::Open),
+        "is given, but nobody checks logins, so anybody could use up the sessions of another user: list auth.users, or \
+         have RabbitMQ check them (broker.amqp.identity = \"client\")",
     );
     let admin = admin(reader);
     let lifecycle = drain(reader);
@@ -62,7 +73,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
     Settings { admin, authenticator, broker, delivery, http, lifecycle, limits, log, rules, session, stomp }
 }
 
-fn http(reader: &mut Reader) -> http::Settings {
+fn http(reader: &mut Reader, certificate: Option<&Certificate>) -> http::Settings {
     let default = http::Settings::default();
     let path = string("a path such as `/ws`, other than `/demo`", is_path);
     let origins = list(string("an origin such as `https://www.example.org`, or `*`", is_origin));
@@ -77,15 +88,24 @@ fn http(reader: &mut Reader) -> http::Settings {
         header_timeout: reader.time("http.header_timeout", default.header_timeout),
         backlog: reader.key("http.backlog", number(1..=65_535), default.backlog),
         demo: reader.key("http.demo", flag(), default.demo),
+        own_files: default.own_files,
         requests_time_max: reader.time("http.requests_time_max", default.requests_time_max),
         proxies: proxies(reader),
         tls_handshake_timeout: default.tls_handshake_timeout,
         tls: None,
         websocket: default.websocket,
     };
-    let tls = https(reader);
+    let tls = https(reader, certificate);
     let tls_handshake_timeout = reader.time("http.tls.handshake_timeout", settings.tls_handshake_timeout);
     http::Settings { tls, tls_handshake_timeout, ..settings }
+}
+
+/// File descriptors of the accounts of clients.
+fn account_files(broker: &Broker) -> usize {
+    match broker {
+        Broker::Amqp(it) if it.identity == amqp::Identity::Client => it.accounts_max.saturating_mul(ACCOUNT_FILES),
+        Broker::Amqp(_) | Broker::Memory(_) => 0,
+    }
 }
 
 fn proxies(reader: &mut Reader) -> http::Proxies {
@@ -110,11 +130,12 @@ fn proxies(reader: &mut Reader) -> http::Proxies {
     proxies
 }
 
-/// TLS towards clients.
-fn https(reader: &mut Reader) -> Option<http::Tls> {
+/// TLS towards clients. The files of the certificate in force are not read once more.
+fn https(reader: &mut Reader, certificate: Option<&Certificate>) -> Option<http::Tls> {
     let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
     let files = http::TlsFiles { certificate: text(http::TlsFiles::CERTIFICATE), key: text(http::TlsFiles::KEY) };
-    http::Tls::load(files).unwrap_or_else(|faults| {
+    let in_force = certificate.and_then(|it| it.of(&files));
+    in_force.unwrap_or_else(|| http::Tls::load(files)).unwrap_or_else(|faults| {
         faults.iter().for_each(|it| reader.rule(&[it.setting], false, &it.problem));
         None
     })

@@ -260,6 +260,14 @@ fn a_secret_may_be_in_a_file_of_its_own() {
 }
 
 #[test]
+fn accounts_of_clients_need_files_of_their_own() {
+    let own_files = |toml: &str| load_both(toml, []).unwrap().settings.http.own_files;
+    let client = "identity = 'client'\naccounts_max = 50";
+    assert_eq!(own_files(&format!("broker.kind = 'amqp'\n[broker.amqp]\n{client}")), 128 + 4 * 50);
+    assert_eq!([own_files("broker.kind = 'amqp'"), own_files(&format!("[broker.amqp]\n{client}"))], [128, 128]);
+}
+
+#[test]
 fn several_addresses_are_a_list_or_text_with_commas() {
     let check = |loaded: Loaded| {
         assert_eq!(effective(&loaded, "broker.amqp.url"), r#""amqp://u:***@a:5672/v,amqps://u:***@b:5671/v""#);
@@ -285,6 +293,20 @@ fn users_of_the_gateway_and_users_of_rabbitmq_exclude_each_other() {
     assert!(load_both(by_client, []).is_ok());
     assert!(load_both("broker.kind = 'amqp'", [users]).is_ok());
     assert!(load_both("broker.amqp.identity = 'client'", [users]).is_ok(), "the embedded broker is used");
+}
+
+#[test]
+fn sessions_of_a_user_are_bounded_only_where_somebody_checks_logins() {
+    let bound = "session.sessions_per_user_max = 1";
+    let expected = "FILE: session.sessions_per_user_max is given, but nobody checks logins, so anybody could use up \
+                    the sessions of another user: list auth.users, or have RabbitMQ check them (broker.amqp.identity = \
+                    \"client\")";
+    let client = "broker.amqp.identity = 'client'";
+    assert_eq!(faults(bound, []), [expected]);
+    assert_eq!(faults(&format!("{bound}\nbroker.kind = 'amqp'"), []), [expected]);
+    assert_eq!(faults(&format!("{bound}\n{client}"), []), [expected], "the embedded broker is used");
+    assert!(load_both(&format!("{bound}\n{client}\nbroker.kind = 'amqp'"), []).is_ok());
+    assert!(load_both(bound, [("STOMPGATE__AUTH__USERS", "ann:1")]).is_ok());
 }
 
 #[test]

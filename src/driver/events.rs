@@ -98,10 +98,10 @@ impl Driver {
         if self.is_cut_off() || !self.has_unwritten() {
             return Poll::Pending;
         }
-        let before = self.transport.buffered();
+        let before = self.transport.taken();
         match self.transport.poll_flush(cx) {
             Poll::Ready(flushed) => Poll::Ready(Event::Flushed(flushed)),
-            Poll::Pending if self.transport.buffered() < before => Poll::Ready(Event::WrittenInPart),
+            Poll::Pending if self.transport.taken() > before => Poll::Ready(Event::WrittenInPart),
             Poll::Pending if self.is_write_blocked => Poll::Pending,
             Poll::Pending => Poll::Ready(Event::WriteBlocked),
         }
@@ -172,9 +172,9 @@ impl Driver {
 
     fn receive(&mut self, inbound: Inbound) {
         match inbound {
-            Inbound::Alive => {
+            Inbound::Alive { bytes } => {
                 self.context.metrics.received_pings.inc();
-                self.handle(Input::Alive);
+                self.handle(Input::Received { bytes });
             }
             Inbound::Data(bytes) => {
                 self.context.metrics.received_bytes.inc_by(bytes.len() as u64);
@@ -220,6 +220,10 @@ impl Driver {
             self.abandon_at = None;
             self.handle(Input::Gone);
         }
+        // What it sent can't be read at its rate any more when it is gone, only at once.
+        if !self.session.wants_input() && self.transport.has_ended() {
+            self.handle(Input::ReadEnded);
+        }
         self.handle(Input::Timeout);
     }
 
@@ -227,8 +231,11 @@ impl Driver {
     fn drain(&mut self) {
         if self.session.phase() != Phase::Connected {
             self.handle(Input::Drain);
-        } else if self.ended.is_none() {
-            self.end(Input::Drain);
+        } else {
+            if self.ended.is_none() {
+                self.end(Input::Drain);
+            }
+            self.handle(Input::Draining);
         }
     }
 

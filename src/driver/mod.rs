@@ -50,6 +50,9 @@ const WRITE_BUFFER_MAX: usize = 64 * 1024;
 /// When the timer looks again while no deadline is set.
 const NOTHING_DUE: Duration = Duration::from_secs(3_600);
 
+/// How often a client that is not read from, as it has sent more than it may, is looked after.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a client may take to read the last bytes and to answer the close.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -201,7 +204,8 @@ impl Driver {
     /// Makes the timer fire no later than the session wants it. It may fire earlier, after which it is armed again:
     /// most deadlines move on with every byte, and moving the timer each time would cost more than the few wake-ups.
     fn arm(&self, timer: Pin<&mut tokio::time::Sleep>) {
-        let deadlines = [self.session.poll_timeout().map(Instant::from_std), self.drain_at, self.abandon_at];
+        let look_at = (!self.session.wants_input()).then(|| Instant::now() + LOOK_AFTER);
+        let deadlines = [self.session.poll_timeout().map(Instant::from_std), self.drain_at, self.abandon_at, look_at];
         // Of a session that is not read and sends no heart-beats nothing may be due at all.
         let deadline = deadlines.into_iter().flatten().min().unwrap_or_else(|| Instant::now() + NOTHING_DUE);
         if deadline < timer.deadline() || timer.is_elapsed() {

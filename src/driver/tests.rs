@@ -407,7 +407,7 @@ async fn a_silent_client_is_pinged_and_a_pong_keeps_it() {
     while client.peer.pings() == 0 {
         tokio::task::yield_now().await;
     }
-    client.peer.send(Inbound::Alive);
+    client.peer.send(Inbound::Alive { bytes: 6 });
     tokio::time::advance(Duration::from_secs(60)).await;
     client.send("BEGIN\ntransaction:t\nreceipt:r\n\n\0");
     client.expect("RECEIPT").await;
@@ -466,7 +466,7 @@ async fn what_the_answer_to_a_ping_took_along_is_written_and_settled() {
     publisher.send(&message("/queue/q", "2"));
     // Long enough for the driver to find that the network takes nothing, and not for more.
     pass(Duration::from_secs(1)).await;
-    client.peer.resume_with(Inbound::Alive);
+    client.peer.resume_with(Inbound::Alive { bytes: 6 });
     client.expect_body("1").await;
     client.expect_body("2").await;
     pass(Duration::from_secs(20)).await;

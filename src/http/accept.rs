@@ -17,18 +17,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::site::Site;
 use super::{Metrics, raw, refusal, socket};
-
-/// File descriptors that clients leave to the broker, to operators and to the files that are read again.
-const KEPT_FILES: u64 = 32;
+use crate::telemetry::Seldom;
 
 /// Time for the process to give back what `accept` lacked.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a client that is turned away may take to send its request: a browser shows an answer to that alone.
 const REQUEST_WAIT: Duration = Duration::from_millis(20);
-
-/// The same trouble is reported once in that time.
-const REPORT_PAUSE: Duration = Duration::from_secs(60);
 
 /// EMFILE and ENFILE on every Unix: no file descriptor left, in this process or in the system.
 const OUT_OF_FILES: [i32; 2] = [24, 23];
@@ -55,6 +50,8 @@ pub(super) struct Handshake {
 #[derive(Clone, Copy, Debug)]
 struct Files {
     max: u64,
+    /// For others than clients.
+    own: u64,
     /// Descriptors from here on are kept. The lowest free one is given out, so it is reached when all others are used.
     kept_from: u64,
 }
@@ -67,13 +64,14 @@ pub(super) struct Acceptor<'a> {
     files: Files,
     /// Its descriptor is what a client is turned away with when there is no other one.
     spare: Option<File>,
-    reported: Option<Instant>,
+    failures: Seldom,
 }
 
 impl<'a> Acceptor<'a> {
     pub(super) fn new(listening: &'a TcpListener, site: &'a Site) -> Self {
         let places = Arc::new(Semaphore::new(site.settings.handshakes_max));
-        Self { listening, site, places, files: Files::of_process(), spare: spare(), reported: None }
+        let files = Files::of_process(u64::try_from(site.settings.own_files).unwrap_or(u64::MAX));
+        Self { listening, site, places, files, spare: spare(), failures: Seldom::default() }
     }
 
     /// The next connection, or `None` once the process drains. Those who are not accepted yet wait in the kernel.
@@ -148,18 +146,20 @@ impl<'a> Acceptor<'a> {
     }
 
     fn report(&mut self, error: impl fmt::Display) {
-        let now = Instant::now();
-        if self.reported.is_none_or(|it| it + REPORT_PAUSE <= now) {
-            self.reported = Some(now);
-            tracing::warn!(%error, "cannot accept connections; who comes is answered with 503, if at all");
+        if let Some(times) = self.failures.happened(Instant::now()) {
+            tracing::warn!(%error, times, "cannot accept connections; who comes is answered with 503, if at all");
         }
     }
 }
 
 impl Files {
-    fn of_process() -> Self {
-        let max = rlimit::getrlimit(Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft);
-        Self { max, kept_from: max - KEPT_FILES.min(max / 4) }
+    fn of_process(own: u64) -> Self {
+        Self::new(rlimit::getrlimit(Resource::NOFILE).map_or(u64::MAX, |(soft, _)| soft), own)
+    }
+
+    /// Where there are few, clients have most of them.
+    fn new(max: u64, own: u64) -> Self {
+        Self { max, own, kept_from: max - own.min(max / 4) }
     }
 
     fn are_used_up_by(&mut self, tcp: &TcpStream) -> bool {
@@ -168,7 +168,7 @@ impl Files {
             return false;
         }
         // It may have been raised meanwhile.
-        *self = Self::of_process();
+        *self = Self::of_process(self.own);
         is_kept(self)
     }
 }
@@ -194,4 +194,16 @@ fn spare() -> Option<File> {
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_than_clients_need_is_kept_up_to_a_quarter_of_all() {
+        assert_eq!(Files::new(20_000, 4_128).kept_from, 15_872);
+        assert_eq!(Files::new(1_000, 4_128).kept_from, 750);
+        assert_eq!(Files::new(u64::MAX, u64::MAX).kept_from, u64::MAX - u64::MAX / 4);
+    }
 }

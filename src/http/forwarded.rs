@@ -7,18 +7,42 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 /// Read from the right, a quote that a client has left open can't swallow what its proxy added behind it.
 pub(super) fn from_the_right(list: &str) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
+    // Backslashes before the quote that was read last: an odd number makes it a part of the text.
+    let mut quote: Option<usize> = None;
     list.rsplit(move |it| {
-        is_quoted ^= it == '"';
+        if let ('\\', Some(backslashes)) = (it, &mut quote) {
+            *backslashes += 1;
+            return false;
+        }
+        is_quoted ^= quote.take().is_some_and(|backslashes| backslashes % 2 == 0);
+        quote = (it == '"').then_some(0);
         it == ',' && !is_quoted
     })
 }
 
 /// The address in an element of `Forwarded`: `for=192.0.2.1;proto=https`, `for="[2001:db8::1]:4711"`.
 pub(super) fn element(text: &str) -> Option<SocketAddr> {
-    let pairs = text.split(';').filter_map(|it| it.split_once('='));
-    let (_, value) = pairs.into_iter().find(|(name, _)| name.trim().eq_ignore_ascii_case("for"))?;
+    let (_, value) = pairs(text).filter_map(|it| it.split_once('=')).find(|(name, _)| is_for(name))?;
     let value = value.trim();
     node(value.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(value))
+}
+
+/// What semicolons part, but for those within quotes, where a backslash takes the meaning of what follows it
+/// (RFC 9110 section 5.6.4).
+fn pairs(element: &str) -> impl Iterator<Item = &str> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    element.split(move |it| {
+        if std::mem::take(&mut is_escaped) {
+            return false;
+        }
+        is_escaped = is_quoted && it == '\\';
+        is_quoted ^= it == '"';
+        it == ';' && !is_quoted
+    })
+}
+
+fn is_for(name: &str) -> bool {
+    name.trim().eq_ignore_ascii_case("for")
 }
 
 /// An address with or without a port, which is 0 then. `None` for `unknown` and names that hide an address.
@@ -47,6 +71,10 @@ mod tests {
         check("for=\"[2001:db8:cafe::17]:4711\"", Some("[2001:db8:cafe::17]:4711"));
         check("for=\"[2001:db8:cafe::17]\"", Some("[2001:db8:cafe::17]:0"));
         check("for=\"::ffff:192.0.2.1\"", Some("192.0.2.1:0"));
+        check("by=\"a;for=203.0.113.9\";for=192.0.2.1", Some("192.0.2.1:0"));
+        check(r#"host="a\";for=203.0.113.9;";for=192.0.2.1"#, Some("192.0.2.1:0"));
+        check(r#"host="a\\";for=192.0.2.1"#, Some("192.0.2.1:0"));
+        check("host=\"a;for=192.0.2.1", None);
         for hidden in ["for=unknown", "for=_hidden", "for=\"_gazonk\"", "for=", "for=\"", "by=192.0.2.1", "", "for"] {
             check(hidden, None);
         }
@@ -57,6 +85,7 @@ mod tests {
         let all = |it: &'static str| from_the_right(it).collect::<Vec<_>>();
         assert_eq!(all("a, b=\"c,d\",e"), ["e", " b=\"c,d\"", "a"]);
         assert_eq!(all("for=\"x, for=192.0.2.1")[0], " for=192.0.2.1");
+        assert_eq!(all(r#"a,b="\",c",d="\\""#), [r#"d="\\""#, r#"b="\",c""#, "a"]);
         assert_eq!(all(""), [""]);
     }
 

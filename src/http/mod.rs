@@ -51,6 +51,8 @@ pub struct Settings {
     /// How long the PROXY header may take; then, or after each answer, how long until the next whole request head.
     pub header_timeout: Duration,
     pub listen: SocketAddr,
+    /// File descriptors for others than clients: the broker, operators, files that are read again.
+    pub own_files: usize,
     /// Where clients upgrade to WebSocket.
     pub path: String,
     /// Who else may say where a client is.
@@ -74,6 +76,7 @@ impl Default for Settings {
             handshakes_max: 2_000,
             header_timeout: Duration::from_secs(10),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            own_files: 128,
             path: "/ws".to_owned(),
             proxies: Proxies::default(),
             requests_time_max: Duration::from_secs(60),

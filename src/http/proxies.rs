@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use hyper::header::{FORWARDED, HeaderMap, HeaderName};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::forwarded;
 
@@ -73,7 +73,17 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         // One address is a network of its own.
-        text.parse().or_else(|error| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| error)).map(Self)
+        let network = text.parse().or_else(|error| text.parse::<IpAddr>().map(IpNet::from).map_err(|_| error))?;
+        Ok(Self(canonical(network)))
+    }
+}
+
+/// Addresses of IPv4 that are written as those of IPv6 become what they are, as those of peers do.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = |it: Ipv6Net| Ipv4Net::new(it.addr().to_ipv4_mapped()?, it.prefix_len().checked_sub(96)?).ok();
+    match network {
+        IpNet::V4(_) => network,
+        IpNet::V6(it) => mapped(it).map_or(network, IpNet::from),
     }
 }
 
@@ -133,6 +143,15 @@ mod tests {
     }
 
     #[test]
+    fn a_network_of_ipv4_in_the_form_of_ipv6_matches() {
+        let trusted = vec!["::ffff:10.0.0.0/104".parse().unwrap()];
+        let proxies = Proxies { trusted, proxy_protocol: true, header: ClientHeader::Off };
+        for (ip, expected) in [("10.1.2.3", true), ("11.1.2.3", false), ("2001:db8::1", false)] {
+            assert_eq!(proxies.announces(SocketAddr::new(ip.parse().unwrap(), 1)), expected, "{ip}");
+        }
+    }
+
+    #[test]
     fn only_the_header_of_the_setting_is_read() {
         let lines = [("x-forwarded-for", "203.0.113.7"), ("forwarded", "for=203.0.113.8")];
         assert_eq!(client(ClientHeader::XForwardedFor, "10.1.2.3", &lines), "203.0.113.7");
@@ -151,6 +170,10 @@ mod tests {
         for text in ["10.0.0.0/8", "192.0.2.1", "2001:db8::/32", "::1"] {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), text);
         }
+        for (mapped, expected) in [("::ffff:10.0.0.0/104", "10.0.0.0/8"), ("::ffff:192.0.2.1", "192.0.2.1")] {
+            assert_eq!(mapped.parse::<Network>().unwrap().to_string(), expected);
+        }
+        assert_eq!("::/0".parse::<Network>().unwrap().to_string(), "::/0");
         for bad in ["", "localhost", "10.0.0.0/33", "10.0.0", "10.0.0.1:80"] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }

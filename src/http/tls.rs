@@ -17,7 +17,7 @@ use x509_parser::time::ASN1Time;
 use super::{Metrics, raw};
 use crate::pem::{self, Fault, File};
 use crate::sync::lock;
-use crate::transport::Socket;
+use crate::transport::{Metered, Socket};
 
 /// What an operator says of it. Both files or none, in PEM.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -112,9 +112,13 @@ impl Tls {
         Ok(Some(Self(Arc::new(Shared { files, current, metrics: OnceLock::new() }))))
     }
 
+    pub fn files(&self) -> &TlsFiles {
+        &self.0.files
+    }
+
     /// Reads the files again. Handshakes from then on use what is in them; who is connected notices nothing. If they
     /// have a fault, which is logged and counted, what was in force stays so.
-    pub fn reload(&self) -> Result<(), Fault> {
+    pub fn reload(&self) -> Result<(), Vec<Fault>> {
         let loaded = self.0.files.load();
         if let Some(metrics) = self.0.metrics.get() {
             metrics.tls_reloaded(loaded.is_ok());
@@ -128,11 +132,11 @@ impl Tls {
                 Ok(())
             }
             Ok(None) => Ok(()),
-            Err(mut faults) => {
+            Err(faults) => {
                 for fault in &faults {
                     tracing::error!(%fault, "the certificate is not replaced; the one in force stays so");
                 }
-                Err(faults.swap_remove(0))
+                Err(faults)
             }
         }
     }
@@ -153,7 +157,7 @@ impl Tls {
             return Err(HandshakeFault::Plain);
         }
         let config = Arc::clone(&lock(&self.0.current).config);
-        Ok(TlsAcceptor::from(config).accept(tcp).await.map_err(HandshakeFault::from)?.into())
+        Ok(TlsAcceptor::from(config).accept(Metered::from(tcp)).await.map_err(HandshakeFault::from)?.into())
     }
 
     fn show_expiry(&self) {

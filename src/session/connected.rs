@@ -39,7 +39,7 @@ impl Connected {
     }
 
     pub(super) fn wants_deliveries(&self) -> bool {
-        !self.in_flight.is_subscribing()
+        self.in_flight.subscribing().is_none()
     }
 
     pub(super) fn frame(&mut self, core: &mut Core, frame: Frame) -> Result<Next, Refusal> {
@@ -144,7 +144,7 @@ impl Connected {
         let subscribe = self.subscriptions.subscribe(frame, core.version, &core.settings, self.acks.orphans())?;
         let (op, key) = (core.next_op(), subscribe.key);
         core.act(Action::Subscribe { op, subscribe });
-        self.in_flight.push(op, Then::Subscribed { receipt, key });
+        self.in_flight.push(op, Then::Subscribed { receipt, key, asked: core.now });
         Ok(())
     }
 

@@ -20,6 +20,8 @@ pub(super) struct Core {
     pub(super) settings: Arc<Settings>,
     pub(super) timers: Timers,
     pub(super) rates: Rates,
+    /// Since when the gateway stops.
+    pub(super) draining: Option<Instant>,
     /// The time of the input at hand.
     pub(super) now: Instant,
     /// Agreed on by CONNECT; until then that of a client that says nothing.
@@ -32,7 +34,7 @@ impl Core {
     pub(super) fn new(id: SessionId, settings: Arc<Settings>, now: Instant) -> Self {
         let timers = Timers::new(now, settings.connect_wait, settings.ping_interval, settings.write_stall_max);
         let (version, rates) = (Version::V1_0, Rates::default());
-        Self { id, settings, timers, rates, now, version, actions: VecDeque::new(), ops: 0 }
+        Self { id, settings, timers, rates, draining: None, now, version, actions: VecDeque::new(), ops: 0 }
     }
 
     pub(super) fn act(&mut self, action: Action) {

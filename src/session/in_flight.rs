@@ -1,6 +1,7 @@
 //! What was asked of the broker and is not answered yet, in the order of the asking.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::refusal::Refusal;
 use super::settings::Settings;
@@ -14,7 +15,7 @@ pub(super) enum Then {
     /// Answer a SEND of a COMMIT, and with the last of them the COMMIT; after a fault it is answered by an ERROR alone.
     Committed { receipt: Option<Box<str>>, commit: Option<Box<str>>, bytes: usize, part: Part },
     /// Answer a SUBSCRIBE, or forget the subscription.
-    Subscribed { receipt: Option<Box<str>>, key: SubscriptionKey },
+    Subscribed { receipt: Option<Box<str>>, key: SubscriptionKey, asked: Instant },
     /// Answer an UNSUBSCRIBE.
     Unsubscribed { receipt: Option<Box<str>> },
 }
@@ -33,7 +34,8 @@ pub(super) struct InFlight {
     publish_bytes: usize,
     /// Subscribes and unsubscribes: nothing may overtake them.
     barriers: usize,
-    subscribes: usize,
+    /// Since when the SUBSCRIBE is pending; there is one at most.
+    subscribing: Option<Instant>,
     /// A SEND of the COMMIT that is being answered has failed.
     is_commit_failed: bool,
 }
@@ -59,9 +61,9 @@ impl InFlight {
                 self.publishes += 1;
                 self.publish_bytes += bytes;
             }
-            Then::Subscribed { .. } => {
+            Then::Subscribed { asked, .. } => {
                 self.barriers += 1;
-                self.subscribes += 1;
+                self.subscribing = Some(*asked);
             }
             Then::Unsubscribed { .. } => self.barriers += 1,
         }
@@ -79,9 +81,9 @@ impl InFlight {
             && self.publish_bytes < settings.publish_bytes_in_flight_max
     }
 
-    /// Whether a RECEIPT of a SUBSCRIBE is still owed; no MESSAGE of it may come first (S10).
-    pub(super) fn is_subscribing(&self) -> bool {
-        self.subscribes > 0
+    /// Since when a RECEIPT of a SUBSCRIBE is owed; no MESSAGE of it may come first (S10).
+    pub(super) fn subscribing(&self) -> Option<Instant> {
+        self.subscribing
     }
 
     /// The broker answered the oldest.
@@ -97,9 +99,9 @@ impl InFlight {
                 self.published(bytes);
                 return self.committed(receipt, commit, part, fault);
             }
-            Then::Subscribed { receipt, key } => {
+            Then::Subscribed { receipt, key, .. } => {
                 self.barriers -= 1;
-                self.subscribes -= 1;
+                self.subscribing = None;
                 (receipt, Some(key))
             }
             Then::Unsubscribed { receipt } => {

@@ -8,8 +8,6 @@ use crate::stomp::{DecodeError, Frame};
 /// Everything that can happen to a session.
 #[derive(Debug)]
 pub enum Input {
-    /// A ping or pong arrived: the client lives.
-    Alive,
     /// What an action asked for is done, or is not. In the order in which the actions were given.
     Done {
         op: OpId,
@@ -20,8 +18,10 @@ pub enum Input {
         /// Messages of the same subscription that were dropped since the last one.
         dropped: u64,
     },
-    /// The gateway stops.
+    /// The gateway stops, and what was received before has taken effect.
     Drain,
+    /// The gateway stops, and nothing more is read; [`Input::Drain`] follows.
+    Draining,
     Frame(Frame),
     /// The transport ended, by the client's will or by a fault.
     Gone,
@@ -32,7 +32,7 @@ pub enum Input {
         error: DecodeError,
         receipt: Option<Box<str>>,
     },
-    /// Nothing more is read; what was received before still takes effect.
+    /// Nothing more is read, or comes; what was received before still takes effect.
     ReadEnded,
     /// The client did not read what was waiting for it, so it grew beyond its bound.
     Overflowed,
@@ -40,7 +40,7 @@ pub enum Input {
     ReadPaused,
     /// It is asked again.
     ReadResumed,
-    /// So many bytes of frames arrived.
+    /// So many bytes of frames, heart-beats, pings or pongs arrived: the client lives.
     Received {
         bytes: usize,
     },

@@ -9,7 +9,7 @@
 //! ```
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::action::{Action, Sent};
 use super::close::CloseReason;
@@ -54,6 +54,9 @@ pub enum Phase {
     Closing,
 }
 
+/// What a broker that is there may need for a SUBSCRIBE.
+const SUBSCRIBE_PATIENCE: Duration = Duration::from_secs(1);
+
 impl Session {
     pub fn new(id: SessionId, settings: Arc<Settings>, now: Instant) -> Self {
         Self { core: Core::new(id, settings, now), state: State::AwaitingConnect }
@@ -67,10 +70,10 @@ impl Session {
             return;
         }
         match input {
-            Input::Alive => self.core.timers.heard(now),
             Input::Deliver { delivery, dropped } => self.deliver(delivery, dropped),
             Input::Done { op, outcome } => self.done(op, outcome),
             Input::Drain => self.drain(),
+            Input::Draining => self.core.draining = Some(now),
             Input::Frame(frame) => self.frame(frame),
             Input::Gone => self.close(CloseReason::Gone, None),
             Input::LinkLost(fault) => self.close(CloseReason::link_lost(fault), None),
@@ -108,7 +111,7 @@ impl Session {
 
     /// When [`Input::Timeout`] is wanted, if nothing else happens before.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let all = [self.core.timers.next(), self.core.rates.paused_until()];
+        let all = [self.core.timers.next(), self.core.rates.paused_until(), self.subscribe_deadline()];
         all.into_iter().flatten().min().filter(|_| !matches!(self.state, State::Closed))
     }
 
@@ -255,9 +258,19 @@ impl Session {
         }
     }
 
+    /// When the session ends in a drain though a SUBSCRIBE is pending: nobody needs that any more, and a broker that is
+    /// away may not answer before the drain is over.
+    fn subscribe_deadline(&self) -> Option<Instant> {
+        let State::Connected(connected) = &self.state else { return None };
+        Some(self.core.draining?.max(connected.in_flight.subscribing()?) + SUBSCRIBE_PATIENCE)
+    }
+
     fn timeout(&mut self) {
+        if self.subscribe_deadline().is_some_and(|it| it <= self.core.now) {
+            return self.close(CloseReason::Draining, None);
+        }
         self.core.timers.excuse_late_tick(self.core.now, self.core.settings.connect_wait);
-        let ms = |it: std::time::Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
+        let ms = |it: Duration| u64::try_from(it.as_millis()).unwrap_or(u64::MAX);
         while let Some(due) = self.core.timers.due(self.core.now) {
             match due {
                 Due::Connect => {

@@ -4,7 +4,9 @@ mod lines;
 mod log;
 mod process;
 mod registry;
+mod seldom;
 
 pub use log::{Filter, FilterError, Format, Log, LogSettings, start_log};
 pub use process::register_process;
 pub use registry::Registry;
+pub use seldom::Seldom;

@@ -11,12 +11,18 @@ use tokio::task::coop;
 use super::{Closing, Gone, Inbound};
 use crate::sync::lock;
 
+/// Of what was handed on, so much may seem to wait.
+const UNFLUSHED_BYTES_MAX: usize = 16 * 1024;
+
 /// The gateway's end.
 #[derive(Debug)]
 pub struct Pipe {
     shared: Arc<Shared>,
     queued: VecDeque<Bytes>,
     buffered: usize,
+    /// As TLS does, it seems to hold what it has handed on, until all is.
+    unflushed: usize,
+    taken: u64,
 }
 
 /// The client's end.
@@ -45,7 +51,7 @@ struct State {
 /// Both ends of a new connection.
 pub fn pair() -> (Pipe, Peer) {
     let shared = Arc::new(Shared::default());
-    (Pipe { shared: Arc::clone(&shared), queued: VecDeque::new(), buffered: 0 }, Peer(shared))
+    (Pipe { shared: Arc::clone(&shared), queued: VecDeque::new(), buffered: 0, unflushed: 0, taken: 0 }, Peer(shared))
 }
 
 impl Pipe {
@@ -57,12 +63,17 @@ impl Pipe {
         let mut state = self.shared.lock();
         let Some(inbound) = state.to_gateway.pop_front() else { return Poll::Pending };
         budget.made_progress();
-        if inbound == Inbound::Alive && !state.is_stalled {
+        if matches!(inbound, Inbound::Alive { .. }) && !state.is_stalled {
             state.to_peer.extend(self.queued.drain(..));
-            self.buffered = 0;
+            self.taken += std::mem::take(&mut self.buffered) as u64;
+            self.unflushed = 0;
             self.shared.peer.wake();
         }
         Poll::Ready(inbound)
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.shared.lock().to_gateway.contains(&Inbound::Gone)
     }
 
     pub fn queue(&mut self, payload: Bytes) {
@@ -75,7 +86,11 @@ impl Pipe {
     }
 
     pub fn buffered(&self) -> usize {
-        self.buffered
+        self.buffered + self.unflushed
+    }
+
+    pub fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// One payload a poll, so that a driver sees `Pending` in the middle of what it writes.
@@ -88,10 +103,13 @@ impl Pipe {
         budget.made_progress();
         if let Some(payload) = self.queued.pop_front() {
             self.buffered -= payload.len();
+            self.taken += payload.len() as u64;
+            self.unflushed = UNFLUSHED_BYTES_MAX.min(self.unflushed + payload.len());
             self.shared.lock().to_peer.push_back(payload);
             self.shared.peer.wake();
         }
         if self.queued.is_empty() {
+            self.unflushed = 0;
             return Poll::Ready(Ok(()));
         }
         cx.waker().wake_by_ref();

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub use socket::Socket;
+pub use socket::{Metered, Socket};
 
 /// One client's connection.
 #[derive(Debug)]
@@ -29,8 +29,8 @@ pub enum Inbound {
     Data(Bytes),
     /// The client ended the connection, or it broke.
     Gone,
-    /// A ping or pong: the client lives.
-    Alive,
+    /// A ping or pong of so many bytes: the client lives.
+    Alive { bytes: usize },
     /// The client sent a message beyond the limit. Nothing follows.
     TooLarge { max: usize },
     /// The client broke the rules of the transport. Nothing follows.
@@ -72,6 +72,14 @@ impl Transport {
         }
     }
 
+    /// Whether the client has ended its side, which what it sent before may keep from being received.
+    pub fn has_ended(&self) -> bool {
+        match self {
+            Self::Memory(pipe) => pipe.has_ended(),
+            Self::WebSocket(socket) => socket.has_ended(),
+        }
+    }
+
     /// Adds one message to what is to be written. Never waits; [`Transport::buffered`] tells when to stop.
     pub fn queue(&mut self, payload: Bytes) {
         match self {
@@ -93,6 +101,14 @@ impl Transport {
         match self {
             Self::Memory(pipe) => pipe.buffered(),
             Self::WebSocket(socket) => socket.buffered(),
+        }
+    }
+
+    /// Bytes that the network has taken so far. It grows also while [`Transport::buffered`] stays as it is.
+    pub fn taken(&self) -> u64 {
+        match self {
+            Self::Memory(pipe) => pipe.taken(),
+            Self::WebSocket(socket) => socket.taken(),
         }
     }
 

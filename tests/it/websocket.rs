@@ -2,15 +2,22 @@
 
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::task::Poll;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::{PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use stompgate::transport::websocket::{Settings, WebSocket};
-use stompgate::transport::{Closing, Gone, Inbound};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use stompgate::transport::{Closing, Gone, Inbound, Metered};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -25,14 +32,37 @@ type Client = WebSocketStream<TcpStream>;
 
 /// Small buffers in the kernel, so that a client that does not read is noticed soon.
 async fn sockets() -> (TcpStream, TcpStream) {
+    sockets_of(16 * 1024).await
+}
+
+async fn sockets_of(buffer_bytes: u32) -> (TcpStream, TcpStream) {
     let listening = TcpSocket::new_v4().unwrap();
-    listening.set_send_buffer_size(16 * 1024).unwrap();
+    listening.set_send_buffer_size(buffer_bytes).unwrap();
     listening.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listening: TcpListener = listening.listen(1).unwrap();
     let client = TcpSocket::new_v4().unwrap();
-    client.set_recv_buffer_size(16 * 1024).unwrap();
+    client.set_recv_buffer_size(buffer_bytes).unwrap();
     let client = client.connect(listening.local_addr().unwrap()).await.unwrap();
     (listening.accept().await.unwrap().0, client)
+}
+
+/// Over TLS, and a network that takes little at a time. What the client is sent is not decrypted.
+async fn secured_pair() -> (WebSocket, TcpStream) {
+    let CertifiedKey { cert, signing_key } = generate_simple_self_signed(["gateway.test".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(signing_key.serialize_der());
+    let server = ServerConfig::builder_with_provider(default_provider().into()).with_safe_default_protocol_versions();
+    let server = server.unwrap().with_no_client_auth().with_single_cert(vec![cert.der().clone()], key.into()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(cert.der().clone()).unwrap();
+    let client = ClientConfig::builder_with_provider(default_provider().into()).with_safe_default_protocol_versions();
+    let client = client.unwrap().with_root_certificates(roots).with_no_client_auth();
+    let (gateway, tcp) = sockets_of(4 * 1024).await;
+    let (gateway, client) = tokio::join!(
+        TlsAcceptor::from(Arc::new(server)).accept(Metered::from(gateway)),
+        TlsConnector::from(Arc::new(client)).connect(ServerName::try_from("gateway.test").unwrap(), tcp),
+    );
+    let gateway = WebSocket::after_handshake(gateway.unwrap().into(), PEER, &[], SETTINGS).await;
+    (gateway, client.unwrap().into_inner().0)
 }
 
 async fn raw_pair() -> (Box<WebSocket>, TcpStream) {
@@ -105,14 +135,36 @@ async fn bytes_that_came_with_the_handshake_are_received_first() {
 async fn a_ping_is_answered_without_a_flush_and_ping_and_pong_are_signs_of_life() {
     let (mut gateway, mut client) = pair().await;
     client.send(Message::Ping("are you there".into())).await.unwrap();
-    assert_eq!(receive(&mut gateway).await, Inbound::Alive);
+    assert_eq!(receive(&mut gateway).await, Inbound::Alive { bytes: 6 + "are you there".len() });
     assert_eq!(client.next().await.unwrap().unwrap(), Message::Pong("are you there".into()));
 
     gateway.queue_ping();
     flush(&mut gateway).await.unwrap();
     assert_eq!(client.next().await.unwrap().unwrap(), Message::Ping(Bytes::new()));
     client.flush().await.unwrap();
-    assert_eq!(receive(&mut gateway).await, Inbound::Alive);
+    assert_eq!(receive(&mut gateway).await, Inbound::Alive { bytes: 6 });
+}
+
+#[tokio::test]
+async fn what_the_network_takes_of_what_tls_holds_is_seen() {
+    let (mut gateway, mut client) = secured_pair().await;
+    gateway.queue(vec![b'x'; 60_000].into());
+    let (mut buffer, mut tail) = ([0; 512], Vec::new());
+    let drain = poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(flushed) = gateway.poll_flush(cx) {
+                return Poll::Ready(flushed);
+            }
+            tail.push((gateway.buffered(), gateway.taken()));
+            ready!(Pin::new(&mut client).poll_read(cx, &mut ReadBuf::new(&mut buffer))).unwrap();
+        }
+    });
+    tokio::time::timeout(PATIENCE, drain).await.expect("the client reads").unwrap();
+    let last = tail.last().unwrap().0;
+    tail.retain(|(buffered, _)| *buffered == last);
+    tail.dedup();
+    assert!(tail.len() > 1, "though nothing seems to have become less: {tail:?}");
+    assert!(gateway.taken() > 60_000 && gateway.buffered() == 0);
 }
 
 #[tokio::test]
@@ -243,7 +295,7 @@ async fn pings_of_a_client_that_does_not_read_do_not_pile_up() {
     };
     let receive_all = async {
         let mut buffered_max = 0;
-        while receive(&mut gateway).await == Inbound::Alive {
+        while matches!(receive(&mut gateway).await, Inbound::Alive { .. }) {
             buffered_max = buffered_max.max(gateway.buffered());
         }
         buffered_max

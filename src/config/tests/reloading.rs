@@ -61,6 +61,10 @@ fn a_secret_that_changed_is_noticed_and_never_shown() {
     let reloaded = it.reload().unwrap();
     assert_eq!(keys(&reloaded), ("auth.users".to_owned(), "broker.amqp.url".to_owned()));
     assert!(has_user(&reloaded.settings, "ann", "two3cret") && !has_user(&reloaded.settings, "ann", "one3cret"));
+    let again = it.reload().unwrap();
+    assert_eq!(keys(&again), (String::new(), "broker.amqp.url".to_owned()), "as long as they differ");
+    url.write("amqp://u:one3cret@rabbit");
+    assert_eq!(keys(&it.reload().unwrap()), (String::new(), String::new()), "as it was at the start");
     let printed = format!("{it:?} {reloaded:?}");
     assert!(!printed.contains("3cret"), "{printed}");
 }

@@ -5,6 +5,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 use super::*;
+use crate::broker::Outage;
 use crate::lifecycle;
 
 /// A driver whose session is connected, and whose broker answers its first two SENDs when the test does.
@@ -74,6 +75,28 @@ async fn a_broker_that_does_not_answer_holds_a_drain_up_until_its_deadline_and_n
     assert!(client.next().await.is_none(), "nothing is receipted that was not confirmed");
     assert_eq!(client.peer.closed().map(|(code, _)| code), Some(1012));
     drop(answers);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_broker_is_away_a_drain_waits_for_sends_and_not_for_subscribes() {
+    async fn check(frames: &str, expected: lifecycle::Drained) {
+        let gateway = Gateway::new();
+        let (mut client, gone) = (gateway.connect().await, gateway.connect().await);
+        let Broker::Memory(broker) = &gateway.context.broker else { unreachable!("it was made with this one") };
+        broker.suspend(Outage::Hold);
+        client.send(frames);
+        gone.send(frames);
+        pass(Duration::from_secs(1)).await;
+        gone.peer.send(Inbound::Gone);
+        let drained = gateway.context.lifecycle.shut_down(lifecycle::Settings::default()).await;
+        assert_eq!(drained, expected);
+        assert!(client.next().await.is_none(), "nothing is receipted that the broker has not answered");
+        assert_eq!(client.peer.closed().map(|(code, _)| code), Some(1012));
+    }
+    let subscribe = |id: &str| format!("SUBSCRIBE\nid:{id}\ndestination:/topic/a\nreceipt:{id}\n\n\0");
+    check(&(subscribe("a") + &subscribe("b")), lifecycle::Drained::All).await;
+    // That of the client that has gone is the affair of the broker.
+    check(&send("r"), lifecycle::Drained::Left(1)).await;
 }
 
 #[tokio::test(start_paused = true)]

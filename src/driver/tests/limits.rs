@@ -182,6 +182,39 @@ async fn a_client_that_floods_is_slowed_down_and_served_on() {
     check(session::Settings { bytes_per_second_max: 10_000, ..session::Settings::default() }, 60).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn pings_and_pongs_count_towards_the_bytes_of_a_second() {
+    let session = session::Settings { bytes_per_second_max: 1_000, ..session::Settings::default() };
+    let gateway = Gateway::with(session, delivery::Settings::default());
+    let mut flooding = gateway.connect().await;
+    let begun = Instant::now();
+    (0..100).for_each(|_| flooding.peer.send(Inbound::Alive { bytes: 131 }));
+    flooding.send("BEGIN\ntransaction:t\nreceipt:r\n\n\0");
+    flooding.expect("RECEIPT").await;
+    assert_eq!(begun.elapsed().as_secs(), 12);
+    assert!(gateway.metric("stompgate_sessions_throttled_total") > 1.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_sent_that_was_slowed_down_and_has_gone_takes_effect_at_once() {
+    let rates = [
+        session::Settings { messages_per_second_max: 1, ..session::Settings::default() },
+        session::Settings { bytes_per_second_max: 1, ..session::Settings::default() },
+    ];
+    for session in rates {
+        let gateway = Gateway::with(session, delivery::Settings::default());
+        let flooding = gateway.open();
+        flooding.send("CONNECT\naccept-version:1.2\n\n\0");
+        (0..600).for_each(|_| flooding.send(&message("/topic/flood", "x")));
+        pass(Duration::from_millis(10)).await;
+        let begun = Instant::now();
+        flooding.peer.send(Inbound::Gone);
+        gateway.empty().await;
+        assert!(begun.elapsed() <= Duration::from_secs(1), "{:?}", begun.elapsed());
+        assert_eq!(gateway.metric("stompgate_broker_memory_published_messages_total"), 600.0);
+    }
+}
+
 /// What was read of it takes effect at once: it is bounded, and the drain has a deadline.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_slowed_down_does_not_hold_a_drain_up() {

@@ -74,6 +74,42 @@ fn a_send_that_fails_while_the_client_leaves_is_said_before_the_receipt() {
 }
 
 #[test]
+fn a_drain_does_not_wait_long_for_a_subscribe() {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let mut it = Dialogue::connected();
+    it.client("SEND destination:/topic/a receipt:s | 1");
+    it.client("SUBSCRIBE id:a destination:/topic/a receipt:a");
+    it.expect("publish #2 /topic/a | 1");
+    it.input(Input::Draining);
+    it.pass(10 * PATIENCE);
+    it.expect_nothing();
+    it.done(2);
+    it.expect("RECEIPT receipt-id:s");
+    it.expect("subscribe #3 s1 /topic/a id=a auto 64");
+    assert_eq!(it.session.poll_timeout(), Some(it.now + PATIENCE));
+    it.pass(PATIENCE);
+    it.expect("close 1012 draining");
+    it.done(3);
+    it.expect_nothing();
+}
+
+#[test]
+fn a_subscribe_that_is_answered_in_a_drain_is_receipted() {
+    let mut it = Dialogue::connected();
+    it.client("SUBSCRIBE id:a destination:/topic/a receipt:a");
+    it.next();
+    it.pass(Duration::from_secs(10));
+    it.input(Input::Draining);
+    it.pass(Duration::from_millis(999));
+    it.done(2);
+    it.expect("RECEIPT receipt-id:a");
+    it.pass(Duration::from_secs(1));
+    it.expect_nothing();
+    it.input(Input::Drain);
+    it.expect("close 1012 draining");
+}
+
+#[test]
 fn a_drain_waits_for_what_is_pending() {
     let mut it = Dialogue::connected();
     it.client("SEND destination:/topic/a receipt:s | 1");

@@ -48,10 +48,9 @@ fn only_sends_count_as_messages() {
 }
 
 #[test]
-fn all_bytes_count_and_a_pong_does_not() {
+fn what_is_received_beyond_the_bytes_of_a_second_is_waited_for() {
     let mut it = limited(0, 1_000);
     it.input(Input::Received { bytes: 999 });
-    it.input(Input::Alive);
     assert!(it.session.wants_input());
     it.input(Input::Received { bytes: 2_001 });
     it.expect("throttle Bytes");

@@ -4,6 +4,9 @@ use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// An empty one.
+const PONG: Input = Input::Received { bytes: 6 };
+
 /// Connected with heart-beats as the client offers them; the gateway offers 10 s both ways.
 fn beating(offer: &str) -> Dialogue {
     let mut it = Dialogue::new(Settings::default());
@@ -18,7 +21,7 @@ fn beating(offer: &str) -> Dialogue {
 fn a_client_that_does_not_connect_in_time_is_told_so() {
     let mut it = Dialogue::new(Settings::default());
     assert_eq!(it.session.poll_timeout(), Some(it.now + 10 * SECOND));
-    it.input(Input::Alive);
+    it.input(PONG);
     it.pass(Duration::from_millis(9_999));
     it.expect_nothing();
     it.pass(Duration::from_millis(1));
@@ -67,7 +70,7 @@ fn a_pong_is_a_sign_of_life() {
     for _ in 0..5 {
         it.pass(15 * SECOND);
         it.expect("ping");
-        it.input(Input::Alive);
+        it.input(PONG);
     }
     it.pass(10 * SECOND);
     it.expect_nothing();
@@ -140,7 +143,7 @@ fn time_in_which_nobody_ran_is_forgiven_once_until_the_client_is_heard() {
     it.expect_nothing();
     it.pass(15 * SECOND);
     it.expect("ping");
-    it.input(Input::Alive);
+    it.input(PONG);
     it.pass(1_000 * SECOND);
     it.expect_nothing();
     it.pass(33 * SECOND);

@@ -22,6 +22,9 @@ use super::{Closing, Gone, Inbound, Socket};
 /// The longest reason that fits in a close frame beside its code (RFC 6455 section 5.5).
 const REASON_BYTES_MAX: usize = 123;
 
+/// What comes before the payload of a ping or pong of a client, its mask included (RFC 6455 section 5.2).
+const CONTROL_HEADER_BYTES: usize = 6;
+
 /// Pongs that wait for a client that does not read. Each has at most 127 bytes.
 const PONG_BYTES_MAX: usize = 1024;
 
@@ -77,12 +80,13 @@ impl WebSocket {
         let inbound = match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
             Some(Ok(Message::Text(text))) => Inbound::Data(text.into()),
             Some(Ok(Message::Binary(bytes))) => Inbound::Data(bytes),
-            Some(Ok(Message::Ping(_))) => {
+            Some(Ok(Message::Ping(payload))) => {
                 self.answer(cx);
-                Inbound::Alive
+                Inbound::Alive { bytes: CONTROL_HEADER_BYTES + payload.len() }
             }
+            Some(Ok(Message::Pong(payload))) => Inbound::Alive { bytes: CONTROL_HEADER_BYTES + payload.len() },
             // Raw frames are for writing; none is ever read.
-            Some(Ok(Message::Pong(_) | Message::Frame(_))) => Inbound::Alive,
+            Some(Ok(Message::Frame(frame))) => Inbound::Alive { bytes: frame.len() },
             Some(Ok(Message::Close(_))) => {
                 self.answer(cx);
                 Inbound::Gone
@@ -91,6 +95,10 @@ impl WebSocket {
             None => Inbound::Gone,
         };
         Poll::Ready(inbound)
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.stream.get_ref().has_ended()
     }
 
     /// A text message; a binary one if it is not UTF-8, for which a browser would end the connection
@@ -106,6 +114,10 @@ impl WebSocket {
 
     pub fn buffered(&self) -> usize {
         self.stream.get_ref().buffered()
+    }
+
+    pub fn taken(&self) -> u64 {
+        self.stream.get_ref().taken()
     }
 
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {

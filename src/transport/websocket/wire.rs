@@ -55,6 +55,10 @@ impl Wire {
         self.peer
     }
 
+    pub(super) fn has_ended(&self) -> bool {
+        self.socket.has_ended()
+    }
+
     pub(super) fn queue(&mut self, opcode: OpCode, payload: Bytes) {
         let header = FrameHeader { opcode, ..FrameHeader::default() };
         let mut frame = Frame { header: [0; HEADER_BYTES_MAX], header_len: 0, payload };
@@ -68,6 +72,11 @@ impl Wire {
     /// Bytes that wait.
     pub(super) const fn buffered(&self) -> usize {
         self.buffered + self.unflushed
+    }
+
+    /// Bytes that the network has taken.
+    pub(super) fn taken(&self) -> u64 {
+        self.socket.taken()
     }
 
     /// Hands everything that waits to the network.

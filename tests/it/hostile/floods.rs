@@ -7,6 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::{Raw, Stage, closed, masked};
 use crate::client::{metric, until, within};
 
+const PUBLISHED: &str = "stompgate_broker_memory_published_messages_total";
+
 /// What the gateway and both ends of the network may hold of one client together.
 const HELD_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -35,6 +37,22 @@ async fn pings_and_pongs_in_a_flood_are_counted_and_pings_answered() {
         };
         stage.attacked(&closed("disconnect"), 1, attack).await;
     }
+}
+
+/// At its rate what it sent would be read for minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_floods_and_goes_leaves_at_once() {
+    const SENDS: usize = 2_000;
+    let mut stage = Stage::set(|it| it.session.messages_per_second_max = 10).await;
+    let attack = async |app: &_| {
+        let published = metric(app, PUBLISHED).await;
+        let mut raw = Raw::stomp(app).await;
+        raw.write(&masked(0x81, b"SEND\ndestination:/topic/flood\n\n\0").repeat(SENDS)).await;
+        drop(raw);
+        until(app, &closed("gone"), 1.0).await;
+        assert!(metric(app, PUBLISHED).await - published >= SENDS as f64);
+    };
+    stage.attacked(&closed("gone"), 1, attack).await;
 }
 
 /// It is not read from either, so what the gateway holds of it does not grow.

@@ -8,6 +8,7 @@ use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use stompgate::config::{self, InForce, Sources};
 use stompgate::http::{Tls, TlsFiles};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -155,21 +156,55 @@ async fn files_with_a_fault_leave_the_old_certificate_in_force() {
     let before = expiry();
     // The key of another certificate.
     std::fs::copy(Files::new().folder.join("key.pem"), files.folder.join("key.pem")).unwrap();
-    let fault = tls.reload().unwrap_err();
+    let first_fault = || tls.reload().unwrap_err().swap_remove(0);
+    let fault = first_fault();
     assert_eq!(fault.setting, "http.tls.key_file");
     assert!(fault.problem.contains("which does not fit the certificate in"), "{fault}");
     std::fs::remove_file(files.folder.join("certificate.pem")).unwrap();
-    assert!(tls.reload().unwrap_err().to_string().starts_with("http.tls.certificate_file names "));
+    assert!(first_fault().to_string().starts_with("http.tls.certificate_file names "));
     std::fs::write(
         files.folder.join("certificate.pem"),
         "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----",
     )
     .unwrap();
-    assert!(tls.reload().unwrap_err().problem.contains("can't be understood"));
+    assert!(first_fault().problem.contains("can't be understood"));
 
     hears_itself(&mut upgrade(&gateway, &files.connector(BOTH)).await).await;
     assert_eq!(gateway.counted("stompgate_tls_reloads_total", "failed"), 3.0);
     assert_eq!(expiry(), before);
+}
+
+/// A pipe can be read once for each time that it is written.
+#[tokio::test]
+async fn a_reload_of_the_configuration_reads_each_file_of_the_certificate_once() {
+    let mut files = Files::new();
+    let name = |it: &str| files.folder.join(it).to_str().unwrap().to_owned();
+    let toml =
+        format!("[http.tls]\ncertificate_file = '{}'\nkey_file = '{}'", name("certificate.pem"), name("key.pem"));
+    let config = files.folder.join("stompgate.toml");
+    std::fs::write(&config, toml).unwrap();
+    let sources = Sources::given(Some(config), []);
+    let mut in_force = InForce::new(sources.clone(), config::load(sources).unwrap());
+    let gateway = start(in_force.settings().http.tls.as_ref().unwrap());
+    files.renew();
+    let writers = ["certificate.pem", "key.pem"].map(|it| {
+        let path = files.folder.join(it);
+        let pem = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        std::thread::spawn(move || std::fs::write(path, pem).unwrap())
+    });
+    let reloading = tokio::task::spawn_blocking(move || in_force.reload().map(drop));
+    let reloaded = tokio::time::timeout(Duration::from_secs(10), reloading).await;
+    if reloaded.is_err() {
+        // Who still reads gets nothing more, and ends.
+        for it in ["certificate.pem", "key.pem"] {
+            std::fs::write(files.folder.join(it), "").unwrap();
+        }
+    }
+    reloaded.expect("a file is read twice").unwrap().unwrap();
+    writers.into_iter().for_each(|it| it.join().unwrap());
+    hears_itself(&mut upgrade(&gateway, &files.connector(BOTH)).await).await;
 }
 
 #[tokio::test]

@@ -77,6 +77,27 @@ async fn until(gateway: &Process, series: &str, value: f64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_subscribe_that_rabbitmq_does_not_answer_does_not_hold_the_end_up() {
+    let proxy = Proxy::start(broker_address()).await;
+    let url = url_with(&password(), proxy.address);
+    let gateway = start(&url, [("STOMPGATE__DRAIN__PERIOD", "0s"), ("STOMPGATE__DRAIN__DEADLINE", "30s")]);
+    let mut client = Client::connect_at(gateway.http).await;
+    proxy.fall_silent();
+    for kind in ["topic", "queue"] {
+        let name = SessionId::from_random(random());
+        client.send(&format!("SUBSCRIBE\nid:{kind}\ndestination:/{kind}/{name}\nreceipt:{kind}\n\n\0")).await;
+    }
+    within(until(&gateway, "stompgate_frames_received_total{command=\"SUBSCRIBE\"}", 1.0)).await;
+    let begun = Instant::now();
+    gateway.signal("TERM");
+    assert_eq!(within(client.next()).await, Err(1012), "no receipt without an answer");
+    gateway.wait_for("every session has ended in time");
+    assert_eq!(gateway.wait(), 0);
+    let taken = begun.elapsed().as_secs_f64();
+    assert!(taken < 8.0, "it took {taken} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_does_not_answer_holds_the_end_up_until_the_deadline() {
     let proxy = Proxy::start(broker_address()).await;
     let url = url_with(&password(), proxy.address);

@@ -351,7 +351,7 @@ impl World {
         for client in &mut self.clients {
             if client.peer.pings() > client.pings {
                 client.pings = client.peer.pings();
-                client.peer.send(Inbound::Alive);
+                client.peer.send(Inbound::Alive { bytes: 6 });
             }
         }
     }
