@@ -68,6 +68,124 @@ fn words(class: &'static str) -> impl Strategy<Value = String> {
     prop::collection::vec(class, 1..6).prop_map(|it| it.join("."))
 }
 
+/// What an Ant pattern means, by its segments and their characters.
+fn ant_matches(pattern: &[&str], key: &[&str]) -> bool {
+    match (pattern, key) {
+        ([], []) => true,
+        (["**", rest @ ..], _) => ant_matches(rest, key) || (!key.is_empty() && ant_matches(pattern, &key[1..])),
+        ([segment, pattern @ ..], [word, key @ ..]) => segment_matches(segment, word) && ant_matches(pattern, key),
+        _ => false,
+    }
+}
+
+fn segment_matches(segment: &str, word: &str) -> bool {
+    if let Some(rest) = segment.strip_prefix("{v:a|ab}") {
+        return ["a", "ab"].iter().any(|it| word.strip_prefix(it).is_some_and(|word| segment_matches(rest, word)));
+    }
+    let shorter = || word.chars().next().map(|first| (first, &word[first.len_utf8()..]));
+    match segment.chars().next() {
+        None => word.is_empty(),
+        Some('*') => segment_matches(&segment[1..], word) || shorter().is_some_and(|it| segment_matches(segment, it.1)),
+        Some('?') => shorter().is_some_and(|it| segment_matches(&segment[1..], it.1)),
+        Some(char) => shorter().is_some_and(|it| it.0 == char && segment_matches(&segment[char.len_utf8()..], it.1)),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn ant_patterns_reach_what_their_definition_matches(
+        patterns in prop::collection::vec(paths(), 0..30),
+        removed in prop::collection::vec(any::<bool>(), 30),
+        keys in prop::collection::vec(paths(), 1..10),
+    ) {
+        let table = Table::new(Syntax::Ant);
+        for (id, pattern) in (0..).zip(&patterns) {
+            let is_first = !patterns[..id as usize].contains(pattern);
+            prop_assert_eq!(table.insert(&Pattern::new(pattern), id), is_first);
+        }
+        let mut left: BTreeSet<u32> = (0..).zip(&patterns).map(|(id, _)| id).collect();
+        for (id, pattern) in (0..).zip(&patterns).filter(|(id, _)| removed[*id as usize]) {
+            left.remove(&id);
+            let is_last = left.iter().all(|it| patterns[*it as usize] != *pattern);
+            prop_assert_eq!(table.remove(&Pattern::new(pattern), &id), is_last);
+        }
+        for key in &keys {
+            let segments = |it: &'_ str| it.split('/').map(str::to_owned).collect::<Vec<_>>();
+            let matches = |pattern: &str| {
+                let (pattern, key) = (segments(pattern), segments(key));
+                let by_str = |it: &'_ [String]| it.iter().map(String::as_str).collect::<Vec<_>>();
+                let is_exact = !Syntax::Ant.has_wildcards(&pattern.join("/"));
+                if is_exact { pattern == key } else { ant_matches(&by_str(&pattern), &by_str(&key)) }
+            };
+            let matching: Vec<_> = left.iter().copied().filter(|id| matches(&patterns[*id as usize])).collect();
+            prop_assert_eq!(reached(&table, key), matching, "{}", key);
+        }
+        for id in left {
+            table.remove(&Pattern::new(&patterns[id as usize]), &id);
+        }
+        prop_assert!(is_empty(&table), "paths that nobody uses leave nothing behind");
+    }
+}
+
+/// Segments that are likely to match each other.
+fn paths() -> impl Strategy<Value = String> {
+    let segment = prop_oneof![3 => "[aä]{0,3}", 2 => "[aä*?]{1,4}", 1 => "[aä*]?\\{v:a\\|ab\\}[bä*]?", 1 => "\\*\\*"];
+    prop::collection::vec(segment, 1..5).prop_map(|it| it.join("/"))
+}
+
+#[test]
+fn sp30_a_segment_with_dots_is_matched_within_itself() {
+    let table = Table::new(Syntax::Ant);
+    for (id, pattern) in [(1, "/topic/PRICE.STOCK.*.IBM"), (2, "/topic/PRICE.STOCK.**"), (3, "/topic/*"), (4, "/topic/**")] {
+        table.insert(&Pattern::new(pattern), id);
+    }
+    assert_eq!(reached(&table, "/topic/PRICE.STOCK.NASDAQ.IBM"), [1, 2, 3, 4]);
+    assert_eq!(reached(&table, "/topic/PRICE.STOCK.A.B.IBM"), [1, 2, 3, 4]);
+    assert_eq!(reached(&table, "/topic/PRICE.STOCK.NASDAQ.MSFT"), [2, 3, 4]);
+    assert_eq!(reached(&table, "/topic/price.stock.nasdaq.ibm"), [3, 4]);
+    assert_eq!(reached(&table, "/topic/PRICE.STOCK.NASDAQ/IBM"), [4]);
+    assert_eq!(reached(&table, "topic/x"), [], "both begin with a slash, or none does");
+}
+
+#[test]
+fn sp31_exact_and_pattern_leave_in_any_order() {
+    let patterns = ["/topic/a", "/topic/*", "/topic/{x:a|b}", "/topic/?"];
+    for order in 0..24_usize {
+        let table = Table::new(Syntax::Ant);
+        (0..).zip(patterns).for_each(|(id, it)| drop(table.insert(&Pattern::new(it), id)));
+        let mut left: Vec<u32> = (0..4).collect();
+        for (round, choices) in (1..=4).rev().enumerate() {
+            assert_eq!(reached(&table, "/topic/a"), left, "order {order}, round {round}");
+            let gone = left.remove(order / (1..choices).product::<usize>() % choices);
+            assert!(table.remove(&Pattern::new(patterns[gone as usize]), &gone));
+        }
+        assert!(is_empty(&table));
+    }
+}
+
+#[test]
+fn sp32_a_variable_with_alternatives_is_one_of_them() {
+    let table = Table::new(Syntax::Ant);
+    table.insert(&Pattern::new("/topic/{ticker:(IBM|MSFT)}"), 1);
+    let keys = ["/topic/IBM", "/topic/MSFT", "/topic/VMW", "/topic/IB", "/topic/IBMM", "/topic/IBM/x"];
+    assert_eq!(keys.map(|it| reached(&table, it).len()), [1, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn patterns_of_nothing_but_stars_stay_cheap() {
+    let table = Table::new(Syntax::Ant);
+    let letters: Vec<String> = ('a'..='z').map(String::from).collect();
+    for (id, (a, b)) in (0..).zip(letters.iter().flat_map(|a| letters.iter().map(move |b| (a, b)))) {
+        table.insert(&Pattern::new(&format!("/topic/*{a}*{b}*{a}*{b}")), id);
+        table.insert(&Pattern::new(&format!("/**/*{a}?/**/{b}*")), 1_000 + id);
+    }
+    let key = format!("/topic/{}/{}", letters.concat().repeat(4), vec!["a"; 30].join("/"));
+    assert_eq!(reached(&table, &key), [], "no segment ends as they want it");
+    assert_eq!(reached(&table, "/topic/abab"), [1], "the pattern of a and b");
+}
+
 #[test]
 fn patterns_of_nothing_but_hashes_stay_cheap() {
     let table = Table::default();
