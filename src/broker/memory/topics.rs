@@ -120,7 +120,9 @@ impl Topics {
     pub(super) fn fan_out(&self, key: &str, message: &Message) -> usize {
         let mut reached = self.plain.fan_out(key, message);
         if let Some(it) = &self.selecting {
-            it.table.for_each(key, |it| reached += usize::from(selects(&it.selector, message) && it.subscriber.push(message)));
+            it.table.for_each(key, |it| {
+                reached += usize::from(selects(&it.selector, message) && it.subscriber.push(message))
+            });
         }
         reached
     }

@@ -112,12 +112,9 @@ proptest! {
             prop_assert_eq!(table.remove(&Pattern::new(pattern), &id), is_last);
         }
         for key in &keys {
-            let segments = |it: &'_ str| it.split('/').map(str::to_owned).collect::<Vec<_>>();
             let matches = |pattern: &str| {
-                let (pattern, key) = (segments(pattern), segments(key));
-                let by_str = |it: &'_ [String]| it.iter().map(String::as_str).collect::<Vec<_>>();
-                let is_exact = !Syntax::Ant.has_wildcards(&pattern.join("/"));
-                if is_exact { pattern == key } else { ant_matches(&by_str(&pattern), &by_str(&key)) }
+                let is_exact = !Syntax::Ant.has_wildcards(pattern);
+                if is_exact { pattern == key } else { ant_matches(&segments(pattern), &segments(key)) }
             };
             let matching: Vec<_> = left.iter().copied().filter(|id| matches(&patterns[*id as usize])).collect();
             prop_assert_eq!(reached(&table, key), matching, "{}", key);
@@ -129,6 +126,10 @@ proptest! {
     }
 }
 
+fn segments(path: &str) -> Vec<&str> {
+    path.split('/').collect()
+}
+
 /// Segments that are likely to match each other.
 fn paths() -> impl Strategy<Value = String> {
     let segment = prop_oneof![3 => "[aä]{0,3}", 2 => "[aä*?]{1,4}", 1 => "[aä*]?\\{v:a\\|ab\\}[bä*]?", 1 => "\\*\\*"];
@@ -138,7 +139,9 @@ fn paths() -> impl Strategy<Value = String> {
 #[test]
 fn sp30_a_segment_with_dots_is_matched_within_itself() {
     let table = Table::new(Syntax::Ant);
-    for (id, pattern) in [(1, "/topic/PRICE.STOCK.*.IBM"), (2, "/topic/PRICE.STOCK.**"), (3, "/topic/*"), (4, "/topic/**")] {
+    for (id, pattern) in
+        [(1, "/topic/PRICE.STOCK.*.IBM"), (2, "/topic/PRICE.STOCK.**"), (3, "/topic/*"), (4, "/topic/**")]
+    {
         table.insert(&Pattern::new(pattern), id);
     }
     assert_eq!(reached(&table, "/topic/PRICE.STOCK.NASDAQ.IBM"), [1, 2, 3, 4]);
@@ -146,7 +149,7 @@ fn sp30_a_segment_with_dots_is_matched_within_itself() {
     assert_eq!(reached(&table, "/topic/PRICE.STOCK.NASDAQ.MSFT"), [2, 3, 4]);
     assert_eq!(reached(&table, "/topic/price.stock.nasdaq.ibm"), [3, 4]);
     assert_eq!(reached(&table, "/topic/PRICE.STOCK.NASDAQ/IBM"), [4]);
-    assert_eq!(reached(&table, "topic/x"), [], "both begin with a slash, or none does");
+    assert!(reached(&table, "topic/x").is_empty(), "both begin with a slash, or none does");
 }
 
 #[test]
@@ -154,7 +157,7 @@ fn sp31_exact_and_pattern_leave_in_any_order() {
     let patterns = ["/topic/a", "/topic/*", "/topic/{x:a|b}", "/topic/?"];
     for order in 0..24_usize {
         let table = Table::new(Syntax::Ant);
-        (0..).zip(patterns).for_each(|(id, it)| drop(table.insert(&Pattern::new(it), id)));
+        assert!((0..).zip(patterns).all(|(id, it)| table.insert(&Pattern::new(it), id)));
         let mut left: Vec<u32> = (0..4).collect();
         for (round, choices) in (1..=4).rev().enumerate() {
             assert_eq!(reached(&table, "/topic/a"), left, "order {order}, round {round}");
@@ -182,8 +185,8 @@ fn patterns_of_nothing_but_stars_stay_cheap() {
         table.insert(&Pattern::new(&format!("/**/*{a}?/**/{b}*")), 1_000 + id);
     }
     let key = format!("/topic/{}/{}", letters.concat().repeat(4), vec!["a"; 30].join("/"));
-    assert_eq!(reached(&table, &key), [], "no segment ends as they want it");
-    assert_eq!(reached(&table, "/topic/abab"), [1], "the pattern of a and b");
+    assert_eq!(reached(&table, &key), [1_000 + 24 * 26], "a segment that ends with yz, and others of a");
+    assert_eq!(reached(&table, "/topic/abab"), [1, 1_000 + 8 * 26], "a, b, a, b; and ic before a");
 }
 
 #[test]

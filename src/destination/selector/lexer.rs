@@ -25,8 +25,7 @@ pub(super) enum Kind {
 }
 
 /// Longer ones first.
-const SIGNS: [&str; 17] =
-    ["==", "!=", "<>", "<=", ">=", "&&", "||", "=", "<", ">", "!", "(", ")", "[", "]", ",", "."];
+const SIGNS: [&str; 17] = ["==", "!=", "<>", "<=", ">=", "&&", "||", "=", "<", ">", "!", "(", ")", "[", "]", ",", "."];
 
 /// What of a token an error shows.
 const SHOWN_CHARS_MAX: usize = 20;

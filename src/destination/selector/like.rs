@@ -89,7 +89,9 @@ mod tests {
         ] {
             assert!(like(pattern, text), "{pattern} and {text}");
         }
-        for (pattern, text) in [("", "a"), ("_", ""), ("_", "ab"), ("a%c", "abcb"), ("a", "A"), ("!%", "a"), ("!_", "a")] {
+        for (pattern, text) in
+            [("", "a"), ("_", ""), ("_", "ab"), ("a%c", "abcb"), ("a", "A"), ("!%", "a"), ("!_", "a")]
+        {
             assert!(!like(pattern, text), "{pattern} and {text}");
         }
     }
