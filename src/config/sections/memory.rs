@@ -14,7 +14,6 @@ pub(super) fn memory(reader: &mut Reader) -> Settings {
     // Others are for the gateway, whatever they hold.
     let is_free = |it: &str| !["destination", "id", "receipt"].contains(&it);
     let header = string("the name of a header such as `selector`, or empty for none", is_free);
-    let header = reader.key("broker.memory.selector_header", header, String::new());
     let settings = Settings {
         queue_messages_max: reader.count("broker.memory.queue_messages_max", default.queue_messages_max),
         queue_bytes_max: reader.size("broker.memory.queue_bytes_max", 1024 * GIB, default.queue_bytes_max),
@@ -22,7 +21,9 @@ pub(super) fn memory(reader: &mut Reader) -> Settings {
         bytes_max: reader.size("broker.memory.bytes_max", 1024 * GIB, default.bytes_max),
         patterns: reader.key(patterns, choice(PATTERNS), default.patterns),
         queue_fan_out: reader.key(fan_out, flag(), default.queue_fan_out),
-        selector_header: (!header.is_empty()).then(|| header.into()),
+        selector_header: Some(reader.key("broker.memory.selector_header", header, String::new()))
+            .filter(|it| !it.is_empty())
+            .map(Into::into),
         selector_bytes_max: reader.key(
             "broker.memory.selector_bytes_max",
             bytes(16..=65_536),
