@@ -9,8 +9,12 @@ use super::Step;
 /// `**` in a pattern. Each takes any number of segments, so several would find a message at many places at once.
 const PATHS_MAX: usize = 2;
 
-/// `*` and `{name}` beside other characters in one pattern, for the same reason.
-const STARS_MAX: usize = 4;
+/// `*` and `{name}` beside other characters of a segment, for the same reason.
+const STARS_MAX: usize = 2;
+
+/// Characters of a segment from its first `*` on, of which none is `?`. So few places of a word can be meant by many
+/// patterns at once: what stands between stars is text, and a text ends at a given character or does not.
+const AFTER_STAR_MAX: usize = 64;
 
 /// Ways to read one segment: the product of its alternatives.
 const READINGS_MAX: usize = 16;
@@ -25,8 +29,10 @@ pub enum AntError {
          {{name:IBM|MSFT}}"
     )]
     Regex(String),
-    #[error("A subscription to a pattern has at most {max} times {what}, not {count}")]
+    #[error("A pattern to subscribe to has at most {max} {what}, not {count}")]
     Wildcards { what: &'static str, count: usize, max: usize },
+    #[error("'{0}' has '?' behind '*' or {{name}}: within one segment '?' has to come first")]
+    Order(String),
     #[error("A segment with alternatives can be read in at most {READINGS_MAX} ways, and '{0}' in more")]
     Readings(String),
 }
@@ -43,6 +49,16 @@ enum Piece<'a> {
     OneOf(Vec<&'a str>),
 }
 
+impl Piece<'_> {
+    fn length(&self) -> usize {
+        match self {
+            Self::Any => 0,
+            Self::Char(_) | Self::One => 1,
+            Self::OneOf(words) => words.iter().map(|it| it.chars().count()).max().unwrap_or(0),
+        }
+    }
+}
+
 /// Whether anything but its own text matches, as Spring decides it.
 pub(super) fn has_wildcards(pattern: &str) -> bool {
     let has_variable = |it: &str| it.split_once('{').is_some_and(|(_, rest)| rest.contains('}'));
@@ -54,20 +70,27 @@ pub fn check(pattern: &str) -> Result<(), AntError> {
     if !has_wildcards(pattern) {
         return Ok(());
     }
-    let (mut paths, mut stars) = (0, 0);
+    let mut paths = 0;
     for segment in pattern.split('/') {
         let pieces = pieces(segment)?;
         match step(segment) {
             Step::Any => paths += 1,
-            Step::Glob(_) => stars += pieces.iter().filter(|it| **it == Piece::Any).count(),
+            Step::Glob(_) => check_glob(segment, &pieces)?,
             Step::One | Step::Word(_) => (),
         }
-        if readings(&pieces) > READINGS_MAX {
-            return Err(AntError::Readings(segment.to_owned()));
-        }
     }
-    at_most("'**'", paths, PATHS_MAX)?;
-    at_most("'*' beside other characters of a segment", stars, STARS_MAX)
+    at_most("times '**'", paths, PATHS_MAX)
+}
+
+fn check_glob(segment: &str, pieces: &[Piece<'_>]) -> Result<(), AntError> {
+    let first_star = pieces.iter().position(|it| *it == Piece::Any).unwrap_or(pieces.len());
+    let after = &pieces[first_star..];
+    at_most("times '*' in a segment", after.iter().filter(|it| **it == Piece::Any).count(), STARS_MAX)?;
+    at_most("characters behind '*' in a segment", after.iter().map(Piece::length).sum(), AFTER_STAR_MAX)?;
+    if after.contains(&Piece::One) {
+        return Err(AntError::Order(segment.to_owned()));
+    }
+    if readings(pieces) > READINGS_MAX { Err(AntError::Readings(segment.to_owned())) } else { Ok(()) }
 }
 
 /// What a segment of a checked pattern is.

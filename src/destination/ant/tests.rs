@@ -66,10 +66,18 @@ fn sp32_other_regular_expressions_are_refused() {
 #[test]
 fn one_wildcard_over_each_bound_is_refused() {
     assert_eq!(check("/topic/**/a/**"), Ok(()));
-    assert_eq!(refused("/topic/**/a/**/b/**"), "A subscription to a pattern has at most 2 times '**', not 3");
-    assert_eq!(check("/topic/a*b*/{c}d/*e"), Ok(()));
-    let refusal = "A subscription to a pattern has at most 4 times '*' beside other characters of a segment, not 5";
-    assert_eq!(refused("/topic/a*b*/{c}d/*e*"), refusal);
+    assert_eq!(refused("/topic/**/a/**/b/**"), "A pattern to subscribe to has at most 2 times '**', not 3");
+    assert_eq!(check("/topic/?a*b*c/{c}d/*e"), Ok(()));
+    let refusal = "A pattern to subscribe to has at most 2 times '*' in a segment, not 3";
+    assert_eq!(refused("/topic/a*b{c}d*"), refusal);
+    let tail = |length: usize| format!("/topic/{}*{}", "x".repeat(100), "y".repeat(length));
+    assert_eq!(check(&tail(64)), Ok(()));
+    let refusal = "A pattern to subscribe to has at most 64 characters behind '*' in a segment, not 65";
+    assert_eq!(refused(&tail(65)), refusal);
+    assert_eq!(
+        refused("/topic/*{x:a|bc}{y:d}?"),
+        "'*{x:a|bc}{y:d}?' has '?' behind '*' or {name}: within one segment '?' has to come first"
+    );
     assert_eq!(check(&format!("/topic{}", "/*".repeat(30))), Ok(()), "a whole segment costs nothing");
     assert_eq!(check("/topic/{a:1|2|3|4}{b:1|2|3|4}"), Ok(()));
     assert!(refused("/topic/{a:1|2|3|4}{b:1|2|3|4|5}").contains("in at most 16 ways"));

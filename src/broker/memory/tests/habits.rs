@@ -140,7 +140,7 @@ async fn one_segment_or_wildcard_too_many_is_refused() {
     assert_eq!(text(session.send(&segments(33), "1", &[])), refusal);
     assert_eq!(session.subscribe(1, plain("/topic/**/a/**"), AckMode::Auto, false), Ok(()));
     let refusal = text(session.subscribe(2, plain("/topic/**/**/**"), AckMode::Auto, false));
-    assert_eq!(refusal, "A subscription to a pattern has at most 2 times '**', not 3");
+    assert_eq!(refusal, "A pattern to subscribe to has at most 2 times '**', not 3");
     let refusal = text(session.subscribe(2, plain("/topic/{a:.*}"), AckMode::Auto, false));
     assert!(refusal.contains("is a regular expression"), "{refusal}");
 }
