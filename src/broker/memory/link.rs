@@ -42,7 +42,7 @@ enum Subscription {
 const NOT_EMBEDDED: Fault = Fault::Unsupported("/exchange and /amq/queue need RabbitMQ (broker.kind = \"amqp\")");
 
 const QUEUE_SELECTS: Fault = Fault::Unsupported(
-    "a queue has no selectors: what none of them takes would fill it. Subscribe to a topic, or to a queue for each kind",
+    "a queue has no selectors: what nobody selects would fill it. Subscribe to a topic, or to a queue for each kind",
 );
 const DURABLE_SELECTS: Fault = Fault::Unsupported("a durable subscription has no selector: leave out one of both");
 
