@@ -1,5 +1,8 @@
 //! Destinations and patterns against definitions too simple to be wrong. Shared by the fuzz target and the property test.
 
+#[path = "habits.rs"]
+mod habits;
+
 use stompgate::delivery::Table;
 use stompgate::destination::{Destination, Pattern};
 
@@ -45,11 +48,13 @@ const WORDS: [&str; 8] = ["a", "b", "", "*", "#", "#", "a*", "ab"];
 /// More would take the plain definition of a match too long.
 const WORDS_MAX: usize = 7;
 
-/// The bytes are a destination as they are, a destination made of pieces, and changes of a table of patterns.
+/// The bytes are a destination as they are, a destination made of pieces, and changes of a table of patterns; and all
+/// of that as Spring's simple broker has it.
 pub(crate) fn check(script: &[u8]) {
     destination(&String::from_utf8_lossy(script));
     destination(&script.iter().map(|it| PIECES[usize::from(*it) % PIECES.len()]).collect::<String>());
     routing(script);
+    habits::check(script);
 }
 
 fn destination(text: &str) {

@@ -1,6 +1,7 @@
 //! The keys: one function for each section. What a key means is said in `docs/CONFIG.md`.
 
 mod broker;
+mod memory;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use super::reload::Certificate;
 use super::{Broker, Limits, Settings};
 use crate::auth::{Authenticator, Rule, Rules, User};
 use crate::broker::amqp;
+use crate::destination::{Grammar, Syntax};
 use crate::session::AckScope;
 use crate::stomp::HeartBeat;
 use crate::telemetry::{Filter, Format};
@@ -69,8 +71,17 @@ pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Se
         admin.listen.is_none_or(|it| !collide(it, http.listen)),
         "is the same as admin.listen: clients and operators need an address each",
     );
-    let session = session::Settings { heartbeat, close_on_error, write_stall_max, ..session };
+    let session =
+        session::Settings { heartbeat, close_on_error, write_stall_max, grammar: grammar(&broker), ..session };
     Settings { admin, authenticator, broker, delivery, http, lifecycle, limits, log, rules, session, stomp }
+}
+
+/// What follows for destinations from the broker that serves them.
+fn grammar(broker: &Broker) -> Grammar {
+    match broker {
+        Broker::Memory(it) if it.patterns == Syntax::Ant => Grammar::Plain,
+        Broker::Amqp(_) | Broker::Memory(_) => Grammar::RabbitMq,
+    }
 }
 
 fn http(reader: &mut Reader, certificate: Option<&Certificate>) -> http::Settings {

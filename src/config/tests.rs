@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 
+mod memory;
 mod reloading;
 
 /// A file of the test's own, removed when it is dropped.

@@ -4,6 +4,7 @@
 //! know sessions, nor where messages come from.
 
 mod budget;
+mod globs;
 mod metrics;
 mod outbox;
 mod table;

@@ -1,5 +1,6 @@
 //! Which subscriptions a published topic reaches.
 
+use std::borrow::Borrow;
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, Hasher};
@@ -7,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuar
 
 use super::outbox::{Outbox, Pushed};
 use super::trie::Trie;
-use crate::destination::Pattern;
+use crate::destination::{Pattern, Step, Syntax};
 use crate::ident::SubscriptionKey;
 use crate::message::{Delivery, Message};
 use crate::sync::lock;
@@ -26,6 +27,7 @@ pub struct Subscriber {
 /// The maps that lead to the groups are locked only while a group is looked up, made or forgotten.
 #[derive(Debug)]
 pub struct Table<S = Subscriber> {
+    syntax: Syntax,
     shards: [Shard<S>; SHARDS],
     hasher: RandomState,
     wildcards: RwLock<Trie<Arc<Group<S>>>>,
@@ -49,7 +51,14 @@ struct Members<S> {
 
 impl<S> Default for Table<S> {
     fn default() -> Self {
-        Self { shards: Default::default(), hasher: RandomState::new(), wildcards: RwLock::default() }
+        Self::new(Syntax::default())
+    }
+}
+
+impl<S> Table<S> {
+    /// Of patterns that are all written like this.
+    pub fn new(syntax: Syntax) -> Self {
+        Self { syntax, shards: Default::default(), hasher: RandomState::new(), wildcards: RwLock::default() }
     }
 }
 
@@ -70,7 +79,10 @@ impl<S: Eq + Hash> Table<S> {
     }
 
     /// Says whether that was the last subscription of that pattern. Nothing is pushed for it afterwards.
-    pub fn remove(&self, pattern: &Pattern, subscriber: &S) -> bool {
+    pub fn remove<Q: Eq + Hash>(&self, pattern: &Pattern, subscriber: &Q) -> bool
+    where
+        S: Borrow<Q>,
+    {
         let Some(group) = self.find(pattern) else { return false };
         let mut members = group.lock();
         let was_there = members.subscribers.remove(subscriber);
@@ -93,15 +105,15 @@ impl<S: Eq + Hash> Table<S> {
             group.lock().subscribers.iter().for_each(&mut visit);
         }
         let mut groups = Vec::new();
-        read(&self.wildcards).walk(key, |group| groups.push(Arc::clone(group)));
+        read(&self.wildcards).walk(self.syntax.parts(key), |group| groups.push(Arc::clone(group)));
         for group in groups {
             group.lock().subscribers.iter().for_each(&mut visit);
         }
     }
 
     fn find(&self, pattern: &Pattern) -> Option<Arc<Group<S>>> {
-        if pattern.has_wildcards() {
-            read(&self.wildcards).get(pattern.words()).cloned()
+        if self.has_wildcards(pattern) {
+            read(&self.wildcards).get(self.steps(pattern)).cloned()
         } else {
             read(self.shard(pattern.as_str())).get(pattern.as_str()).cloned()
         }
@@ -111,8 +123,8 @@ impl<S: Eq + Hash> Table<S> {
         if let Some(group) = self.find(pattern) {
             return group;
         }
-        if pattern.has_wildcards() {
-            Arc::clone(write(&self.wildcards).entry(pattern.words()).get_or_insert_default())
+        if self.has_wildcards(pattern) {
+            Arc::clone(write(&self.wildcards).entry(self.steps(pattern)).get_or_insert_default())
         } else {
             Arc::clone(write(self.shard(pattern.as_str())).entry(pattern.as_str().into()).or_default())
         }
@@ -120,10 +132,10 @@ impl<S: Eq + Hash> Table<S> {
 
     /// Takes a group that is over out of the maps, unless somebody did and it has a successor.
     fn forget(&self, pattern: &Pattern, group: &Arc<Group<S>>) {
-        if pattern.has_wildcards() {
+        if self.has_wildcards(pattern) {
             let mut wildcards = write(&self.wildcards);
-            if wildcards.get(pattern.words()).is_some_and(|it| Arc::ptr_eq(it, group)) {
-                wildcards.remove(pattern.words());
+            if wildcards.get(self.steps(pattern)).is_some_and(|it| Arc::ptr_eq(it, group)) {
+                wildcards.remove(self.steps(pattern));
             }
         } else {
             let mut shard = write(self.shard(pattern.as_str()));
@@ -135,6 +147,14 @@ impl<S: Eq + Hash> Table<S> {
                 }
             }
         }
+    }
+
+    fn has_wildcards(&self, pattern: &Pattern) -> bool {
+        self.syntax.has_wildcards(pattern.as_str())
+    }
+
+    fn steps<'a>(&self, pattern: &'a Pattern) -> impl Iterator<Item = Step<'a>> + use<'a, S> {
+        self.syntax.steps(pattern.as_str())
     }
 
     fn shard(&self, topic: &str) -> &Shard<S> {
@@ -175,7 +195,7 @@ impl Table {
 
 impl Subscriber {
     /// Says whether it took the message.
-    fn push(&self, message: &Message) -> bool {
+    pub fn push(&self, message: &Message) -> bool {
         let delivery = Delivery { subscription: self.key, message: message.clone(), token: None, redelivered: false };
         self.outbox.push(delivery) == Pushed::Queued
     }

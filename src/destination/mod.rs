@@ -1,15 +1,22 @@
-//! Where a frame is sent to or subscribed from: the grammar of destinations, and wildcard patterns.
+//! Where a frame is sent to or subscribed from: the grammar of destinations, wildcard patterns, and selectors.
 //!
 //! Row ids (D1 ..) are those of `docs/PROTOCOL.md`. Nothing here knows whether a destination exists, who may use it or
 //! which back end serves it.
 
+pub mod ant;
+mod grammar;
 mod pattern;
+mod selector;
+mod syntax;
 
 use std::fmt;
 
 use crate::ident::SessionId;
 
+pub use grammar::Grammar;
 pub use pattern::Pattern;
+pub use selector::{Selector, SelectorError};
+pub use syntax::{Step, Syntax};
 
 /// A `destination` header, taken apart.
 ///

@@ -1,4 +1,7 @@
-//! Wildcards of a topic subscription: dot-separated words, `*` is one word, `#` is zero or more (D4).
+//! What a topic subscription asks for. Its wildcards are those of a [`Syntax`]; the methods here are about words
+//! between dots, `*` for one word, `#` for zero or more (D4).
+
+use super::Syntax;
 
 /// A topic name that may hold wildcards.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -14,12 +17,12 @@ impl Pattern {
     }
 
     pub fn words(&self) -> impl Iterator<Item = &str> {
-        self.0.split('.')
+        Syntax::Words.parts(&self.0)
     }
 
     /// Whether anything but its own text matches.
     pub fn has_wildcards(&self) -> bool {
-        self.words().any(|word| word == "*" || word == "#")
+        Syntax::Words.has_wildcards(&self.0)
     }
 
     /// Whether a message published under `key` matches: the plain definition, linear in words times words.

@@ -1,8 +1,9 @@
 //! From the `destination` header of a frame to where it goes.
 
 use super::refusal::Refusal;
+use super::settings::Settings;
 use crate::destination::Destination;
 
-pub(super) fn parse(text: &str) -> Result<Destination, Refusal> {
-    Destination::parse(text).map_err(Refusal::Destination)
+pub(super) fn parse(text: &str, settings: &Settings) -> Result<Destination, Refusal> {
+    settings.grammar.parse(text).map_err(Refusal::Destination)
 }

@@ -23,7 +23,7 @@ pub(super) fn publish(
         return Err(Refusal::MessageIdSent);
     }
     let text = frame.header("destination").ok_or(Refusal::Missing { command: Command::Send, header: "destination" })?;
-    let destination = place::parse(text)?;
+    let destination = place::parse(text, settings)?;
     if matches!(destination, Destination::TempQueue(_)) {
         let remedy = "it is where answers come from; name it in reply-to";
         return Err(Refusal::DestinationNotFor { command: Command::Send, destination: text.to_owned(), remedy });
@@ -52,7 +52,7 @@ fn reply_to(
     settings: &Settings,
 ) -> Result<Option<SubscriptionKey>, Refusal> {
     let Some(text) = header else { return Ok(None) };
-    match Destination::parse(text).map_err(Refusal::BadReplyTo)? {
+    match settings.grammar.parse(text).map_err(Refusal::BadReplyTo)? {
         Destination::TempQueue(name) => subscriptions.reply_key(&name, settings).map(Some),
         Destination::AmqQueue(_)
         | Destination::Exchange { .. }

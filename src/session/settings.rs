@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::destination::Grammar;
 use crate::stomp::HeartBeat;
 
 /// The same for all sessions.
@@ -15,6 +16,8 @@ pub struct Settings {
     pub bytes_per_second_max: usize,
     /// From the opened connection to an accepted CONNECT.
     pub connect_wait: Duration,
+    /// How destinations are written.
+    pub grammar: Grammar,
     /// What the gateway offers.
     pub heartbeat: HeartBeat,
     /// The same in SENDs.
@@ -60,6 +63,7 @@ impl Default for Settings {
             bytes_per_second_max: 0,
             close_on_error: true,
             connect_wait: Duration::from_secs(10),
+            grammar: Grammar::RabbitMq,
             heartbeat: HeartBeat { send_ms: 10_000, receive_ms: 10_000 },
             messages_per_second_max: 0,
             ping_interval: Duration::from_secs(30),

@@ -41,10 +41,10 @@ enum Subscription {
 
 const NOT_EMBEDDED: Fault = Fault::Unsupported("/exchange and /amq/queue need RabbitMQ (broker.kind = \"amqp\")");
 
-/// Words of a topic to send to, and `#` in a pattern: as many as with RabbitMQ. What it costs to find who is subscribed
-/// grows with the words, for each pattern; with more `#` it would for topics of few words, too, which others send to.
-const WORDS_MAX: usize = 32;
-const HASHES_MAX: usize = 2;
+const QUEUE_SELECTS: Fault = Fault::Unsupported(
+    "a queue has no selectors: what nobody selects would fill it. Subscribe to a topic, or to a queue for each kind",
+);
+const DURABLE_SELECTS: Fault = Fault::Unsupported("a durable subscription has no selector: leave out one of both");
 
 /// Replies that a session is given before it has written the first.
 const REPLIES_PREFETCH: u16 = 64;
@@ -156,23 +156,24 @@ impl LinkState {
         if let Some(key) = reply_to {
             headers.push("reply-to", &self.reply_destination(key)?);
         }
-        let id = format!("{}-{}", self.shared.process, self.shared.next_number());
-        let message = Message::new(&id, &destination.to_string(), headers, body);
         let Shared { topics, queues, metrics, .. } = &*self.shared;
+        let id = format!("{}-{}", self.shared.process, self.shared.next_number());
+        let message = Message::new(&id, &topics.grammar().show(&destination), headers, body);
         match destination {
             Destination::AmqQueue(_)
             | Destination::Exchange { .. }
             | Destination::App(_)
             | Destination::Foreign(_)
             | Destination::User { .. } => return Err(NOT_EMBEDDED),
-            Destination::Queue(name) => queues.publish(&Name::Shared(name), &message)?,
+            Destination::Queue(name) if !topics.are_queues_topics() => {
+                queues.publish(&Name::Shared(name), &message)?;
+            }
             Destination::ReplyQueue(name) => queues.publish(&Name::Reply(name), &message)?,
             Destination::TempQueue(_) => return Err(Fault::Unsupported("a temp-queue is only for reply-to")),
-            Destination::Topic(topic) => {
-                check("A topic to send to has", "words between dots", topic.split('.').count(), WORDS_MAX)?;
-                let reached = topics.fan_out(&topic, &message);
-                metrics.delivered.inc_by(reached as u64);
-                queues.publish_to_topic(&topic, &message);
+            Destination::Queue(topic) | Destination::Topic(topic) => {
+                let key = topics.key(&topic, &message)?;
+                metrics.delivered.inc_by(topics.fan_out(key, &message) as u64);
+                queues.publish_to_topic(key, &message);
             }
         }
         metrics.published.inc();
@@ -180,26 +181,28 @@ impl LinkState {
     }
 
     fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), Fault> {
-        let Subscribe { key, id, destination, ack, prefetch, is_durable, headers: _ } = subscribe;
+        let Subscribe { key, id, destination, ack, prefetch, is_durable, headers } = subscribe;
+        let topics = &self.shared.topics;
+        let selector = topics.selector(&headers)?;
         let name = match destination {
             Destination::AmqQueue(_)
             | Destination::Exchange { .. }
             | Destination::App(_)
             | Destination::Foreign(_)
             | Destination::User { .. } => return Err(NOT_EMBEDDED),
-            Destination::Queue(name) => Name::Shared(name),
+            Destination::Queue(_) if selector.is_some() && !topics.are_queues_topics() => return Err(QUEUE_SELECTS),
+            Destination::Queue(name) if !topics.are_queues_topics() => Name::Shared(name),
             Destination::ReplyQueue(_) | Destination::TempQueue(_) => {
                 return Err(Fault::Unsupported("only the session that asked for replies receives them"));
             }
-            Destination::Topic(topic) => {
-                let topic = Pattern::new(&topic);
-                let hashes = topic.words().filter(|it| *it == "#").count();
-                check("A topic to subscribe to has", "times '#'", hashes, HASHES_MAX)?;
-                match (is_durable, ack) {
+            Destination::Queue(_) | Destination::Topic(_) => {
+                let topic = topics.pattern(&destination)?;
+                match (is_durable && matches!(destination, Destination::Topic(_)), ack) {
+                    (true, _) if selector.is_some() => return Err(DURABLE_SELECTS),
                     (true, _) => Name::Durable { topic, id },
-                    (false, AckMode::Client | AckMode::ClientIndividual) => Name::Private { topic },
+                    (false, AckMode::Client | AckMode::ClientIndividual) => Name::Private { topic, selector },
                     (false, AckMode::Auto) => {
-                        self.shared.topics.insert(&topic, self.subscriber(key));
+                        topics.insert(&topic, self.subscriber(key), selector);
                         self.subscriptions.insert(key, Subscription::Topic(topic));
                         return Ok(());
                     }
@@ -276,8 +279,4 @@ impl LinkState {
             }
         }
     }
-}
-
-fn check(what: &str, unit: &str, count: usize, max: usize) -> Result<(), Fault> {
-    if count <= max { Ok(()) } else { Err(Fault::Refused(format!("{what} at most {max} {unit}, not {count}"))) }
 }

@@ -10,6 +10,7 @@ mod outage;
 mod queue;
 mod queues;
 mod settings;
+mod topics;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,11 +18,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::{LinkRequest, Outage};
-use crate::delivery::Table;
 use crate::session::Fault;
 use account::Account;
 use outage::Presence;
 use queues::Queues;
+use topics::Topics;
 
 pub use link::Link;
 pub use metrics::Metrics;
@@ -34,7 +35,7 @@ pub struct Broker(Arc<Shared>);
 /// What all links share.
 #[derive(Debug)]
 struct Shared {
-    topics: Table,
+    topics: Topics,
     queues: Queues,
     presence: Presence,
     metrics: Metrics,
@@ -45,9 +46,10 @@ struct Shared {
 
 impl Broker {
     pub fn new(settings: Settings, metrics: Metrics) -> Self {
+        let topics = Topics::new(&settings);
         let account = Arc::new(Account::new(settings, metrics.clone()));
         Self(Arc::new(Shared {
-            topics: Table::default(),
+            topics,
             queues: Queues::new(account),
             presence: Presence::default(),
             metrics,

@@ -10,8 +10,9 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::queue::{Consumer, ConsumerId, Full, Queue};
+use super::topics::selects;
 use crate::delivery::Table;
-use crate::destination::{Destination, Pattern};
+use crate::destination::{Destination, Pattern, Selector};
 use crate::ident::SubscriptionId;
 use crate::message::Message;
 use crate::session::Fault;
@@ -23,7 +24,7 @@ pub(super) enum Name {
     /// A durable subscription to a topic: stays until a final UNSUBSCRIBE.
     Durable { topic: Pattern, id: SubscriptionId },
     /// A subscription to a topic whose messages are acknowledged: stays as long as it. Found by nobody else.
-    Private { topic: Pattern },
+    Private { topic: Pattern, selector: Option<Arc<Selector>> },
     /// Where replies to a session come to: stays as long as it.
     Reply(Box<str>),
     /// Stays while it is used or something is in it.
@@ -57,7 +58,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 impl Queues {
     pub(super) fn new(account: Arc<Account>) -> Self {
         let swept = Mutex::new(Instant::now());
-        Self { account, by_name: Mutex::default(), bound: Table::default(), swept }
+        let bound = Table::new(account.settings.patterns);
+        Self { account, by_name: Mutex::default(), bound, swept }
     }
 
     /// To one queue. A [`Name::Reply`] has to be there already.
@@ -71,6 +73,9 @@ impl Queues {
     /// To the queues of all subscriptions to that topic that have one.
     pub(super) fn publish_to_topic(&self, topic: &str, message: &Message) {
         self.bound.for_each(topic, |queue| {
+            if !queue.name().takes(message) {
+                return;
+            }
             let expires = expiry(message);
             self.run(queue, |it, now| it.publish_dropping(message.clone(), expires, now));
         });
@@ -212,17 +217,24 @@ impl Name {
     /// What the queue takes messages from, if that is a topic.
     fn topic(&self) -> Option<&Pattern> {
         match self {
-            Self::Durable { topic, .. } | Self::Private { topic } => Some(topic),
+            Self::Durable { topic, .. } | Self::Private { topic, .. } => Some(topic),
             Self::Reply(_) | Self::Shared(_) => None,
+        }
+    }
+
+    fn takes(&self, message: &Message) -> bool {
+        match self {
+            Self::Private { selector: Some(selector), .. } => selects(selector, message),
+            Self::Durable { .. } | Self::Private { selector: None, .. } | Self::Reply(_) | Self::Shared(_) => true,
         }
     }
 }
 
-/// The destination that reaches it.
+/// The destination that reaches it, or the pattern of those that do.
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Durable { topic, .. } | Self::Private { topic } => Destination::Topic(topic.as_str().into()).fmt(f),
+            Self::Durable { topic, .. } | Self::Private { topic, .. } => f.write_str(topic.as_str()),
             Self::Reply(name) => Destination::ReplyQueue(name.clone()).fmt(f),
             Self::Shared(name) => Destination::Queue(name.clone()).fmt(f),
         }

@@ -1,6 +1,8 @@
 //! What an operator decides about the embedded broker.
 
-/// Bounds. A publish beyond one of them is refused, and the refusal names it.
+use crate::destination::Syntax;
+
+/// Bounds and habits. A publish beyond a bound is refused, and the refusal names it.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Bytes of all queues together.
@@ -11,6 +13,14 @@ pub struct Settings {
     pub queue_messages_max: usize,
     /// Queues that have a name: `/queue`, durable topic subscriptions, and those that replies come to.
     pub queues_max: usize,
+    /// How wildcards are written.
+    pub patterns: Syntax,
+    /// A message to a `/queue` is for everybody who is subscribed, as one to a topic is.
+    pub queue_fan_out: bool,
+    /// The header of SUBSCRIBE that holds a selector; `None` if none does.
+    pub selector_header: Option<Box<str>>,
+    /// Of the text of a selector. What it costs to evaluate it grows with that.
+    pub selector_bytes_max: usize,
 }
 
 impl Default for Settings {
@@ -20,6 +30,10 @@ impl Default for Settings {
             queue_bytes_max: 64 * 1024 * 1024,
             queue_messages_max: 10_000,
             queues_max: 10_000,
+            patterns: Syntax::Words,
+            queue_fan_out: false,
+            selector_header: None,
+            selector_bytes_max: 512,
         }
     }
 }

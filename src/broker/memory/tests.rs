@@ -383,3 +383,5 @@ async fn a_broker_that_goes_away_without_holding_takes_the_links_along() {
     next.subscribe(1, queue("q"), AckMode::Client, false).unwrap();
     assert_eq!(next.drain().0, ["1"]);
 }
+
+mod habits;

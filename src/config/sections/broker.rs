@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::memory::memory;
 use super::{GIB, HOUR, MIB};
-use crate::broker::{Outage, amqp, memory};
+use crate::broker::{Outage, amqp};
 use crate::config::Broker;
 use crate::config::kind::{bytes, choice, duration, number, parsed, string, urls};
 use crate::config::reader::Reader;
@@ -33,16 +34,6 @@ pub(super) fn broker(reader: &mut Reader) -> Broker {
     match kind {
         BrokerKind::Amqp => Broker::Amqp(amqp),
         BrokerKind::Memory => Broker::Memory(memory),
-    }
-}
-
-fn memory(reader: &mut Reader) -> memory::Settings {
-    let default = memory::Settings::default();
-    memory::Settings {
-        queue_messages_max: reader.count("broker.memory.queue_messages_max", default.queue_messages_max),
-        queue_bytes_max: reader.size("broker.memory.queue_bytes_max", 1024 * GIB, default.queue_bytes_max),
-        queues_max: reader.count("broker.memory.queues_max", default.queues_max),
-        bytes_max: reader.size("broker.memory.bytes_max", 1024 * GIB, default.bytes_max),
     }
 }
 

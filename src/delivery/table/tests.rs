@@ -68,6 +68,128 @@ fn words(class: &'static str) -> impl Strategy<Value = String> {
     prop::collection::vec(class, 1..6).prop_map(|it| it.join("."))
 }
 
+/// What an Ant pattern means, by its segments and their characters.
+fn ant_matches(pattern: &[&str], key: &[&str]) -> bool {
+    match (pattern, key) {
+        ([], []) => true,
+        (["**", rest @ ..], _) => ant_matches(rest, key) || (!key.is_empty() && ant_matches(pattern, &key[1..])),
+        ([segment, pattern @ ..], [word, key @ ..]) => segment_matches(segment, word) && ant_matches(pattern, key),
+        _ => false,
+    }
+}
+
+fn segment_matches(segment: &str, word: &str) -> bool {
+    if let Some(rest) = segment.strip_prefix("{v:a|ab}") {
+        return ["a", "ab"].iter().any(|it| word.strip_prefix(it).is_some_and(|word| segment_matches(rest, word)));
+    }
+    let shorter = || word.chars().next().map(|first| (first, &word[first.len_utf8()..]));
+    match segment.chars().next() {
+        None => word.is_empty(),
+        Some('*') => segment_matches(&segment[1..], word) || shorter().is_some_and(|it| segment_matches(segment, it.1)),
+        Some('?') => shorter().is_some_and(|it| segment_matches(&segment[1..], it.1)),
+        Some(char) => shorter().is_some_and(|it| it.0 == char && segment_matches(&segment[char.len_utf8()..], it.1)),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn ant_patterns_reach_what_their_definition_matches(
+        patterns in prop::collection::vec((paths(), any::<bool>()), 0..30),
+        keys in prop::collection::vec(paths(), 1..10),
+    ) {
+        let table = Table::new(Syntax::Ant);
+        for (id, (pattern, _)) in (0..).zip(&patterns) {
+            table.insert(&Pattern::new(pattern), id);
+        }
+        for (id, (pattern, _)) in (0..).zip(&patterns).filter(|(_, it)| it.1) {
+            table.remove(&Pattern::new(pattern), &id);
+        }
+        let left: Vec<_> = (0..).zip(&patterns).filter(|(_, it)| !it.1).map(|(id, it)| (id, &it.0)).collect();
+        for key in &keys {
+            let matches = |pattern: &str| {
+                let is_exact = !Syntax::Ant.has_wildcards(pattern);
+                if is_exact { pattern == key } else { ant_matches(&segments(pattern), &segments(key)) }
+            };
+            let matching: Vec<u32> = left.iter().filter(|(_, it)| matches(it)).map(|(id, _)| *id).collect();
+            prop_assert_eq!(reached(&table, key), matching, "{}", key);
+        }
+        for (id, pattern) in left {
+            table.remove(&Pattern::new(pattern), &id);
+        }
+        prop_assert!(is_empty(&table), "paths that nobody uses leave nothing behind");
+    }
+}
+
+fn segments(path: &str) -> Vec<&str> {
+    path.split('/').collect()
+}
+
+/// Segments that are likely to match each other.
+fn paths() -> impl Strategy<Value = String> {
+    let segment = prop_oneof![3 => "[aä]{0,3}", 2 => "[aä*?]{1,4}", 1 => "[aä*]?\\{v:a\\|ab\\}[bä*]?", 1 => "\\*\\*"];
+    prop::collection::vec(segment, 1..5).prop_map(|it| it.join("/"))
+}
+
+#[test]
+fn sp30_a_segment_with_dots_is_matched_within_itself() {
+    let table = Table::new(Syntax::Ant);
+    for (id, pattern) in
+        [(1, "/topic/PRICE.STOCK.*.IBM"), (2, "/topic/PRICE.STOCK.**"), (3, "/topic/*"), (4, "/topic/**")]
+    {
+        table.insert(&Pattern::new(pattern), id);
+    }
+    assert_eq!(reached(&table, "/topic/PRICE.STOCK.NASDAQ.IBM"), [1, 2, 3, 4]);
+    assert_eq!(reached(&table, "/topic/PRICE.STOCK.A.B.IBM"), [1, 2, 3, 4]);
+    assert_eq!(reached(&table, "/topic/PRICE.STOCK.NASDAQ.MSFT"), [2, 3, 4]);
+    assert_eq!(reached(&table, "/topic/price.stock.nasdaq.ibm"), [3, 4]);
+    assert_eq!(reached(&table, "/topic/PRICE.STOCK.NASDAQ/IBM"), [4]);
+    assert!(reached(&table, "topic/x").is_empty(), "both begin with a slash, or none does");
+}
+
+#[test]
+fn sp31_exact_and_pattern_leave_in_any_order() {
+    let patterns = ["/topic/a", "/topic/*", "/topic/{x:a|b}", "/topic/?"];
+    for order in 0..24_usize {
+        let table = Table::new(Syntax::Ant);
+        assert!((0..).zip(patterns).all(|(id, it)| table.insert(&Pattern::new(it), id)));
+        let mut left: Vec<u32> = (0..4).collect();
+        for (round, choices) in (1..=4).rev().enumerate() {
+            assert_eq!(reached(&table, "/topic/a"), left, "order {order}, round {round}");
+            let gone = left.remove(order / (1..choices).product::<usize>() % choices);
+            assert!(table.remove(&Pattern::new(patterns[gone as usize]), &gone));
+        }
+        assert!(is_empty(&table));
+    }
+}
+
+#[test]
+fn sp32_a_variable_with_alternatives_is_one_of_them() {
+    let table = Table::new(Syntax::Ant);
+    table.insert(&Pattern::new("/topic/{ticker:(IBM|MSFT)}"), 1);
+    let keys = ["/topic/IBM", "/topic/MSFT", "/topic/VMW", "/topic/IB", "/topic/IBMM", "/topic/IBM/x"];
+    assert_eq!(keys.map(|it| reached(&table, it).len()), [1, 1, 0, 0, 0, 0]);
+}
+
+#[test]
+fn patterns_of_nothing_but_stars_stay_cheap() {
+    let table = Table::new(Syntax::Ant);
+    let a = |count: usize| "a".repeat(count);
+    // Each place of the key is one of each of them.
+    let within = (0..64).map(|it| format!("/topic/*{}*{}b", a(it), a(63 - it)));
+    let before = (0..200).map(|it| {
+        format!("/topic/{}*b", (0..240).map(|at| if it >> (at % 10) & 1 == 1 { 'a' } else { '?' }).collect::<String>())
+    });
+    let patterns: Vec<_> = within.chain(before).collect();
+    for (id, pattern) in (0..).zip(&patterns) {
+        assert_eq!(crate::destination::ant::check(pattern), Ok(()), "{pattern}");
+        table.insert(&Pattern::new(pattern), id);
+    }
+    assert!(reached(&table, &format!("/topic/{}", a(248))).is_empty(), "none of them ends so");
+    assert_eq!(reached(&table, &format!("/topic/{}b", a(247))).len(), patterns.len());
+}
+
 #[test]
 fn patterns_of_nothing_but_hashes_stay_cheap() {
     let table = Table::default();
