@@ -4,12 +4,14 @@
 //! which back end serves it.
 
 mod pattern;
+mod user;
 
 use std::fmt;
 
 use crate::ident::SessionId;
 
 pub use pattern::Pattern;
+pub use user::{UserPrefix, UserPrefixError, is_of_a_session};
 
 /// A `destination` header, taken apart.
 ///
@@ -37,7 +39,7 @@ pub enum Destination {
     ReplyQueue(Box<str>),
     TempQueue(Box<str>),
     Topic(Box<str>),
-    /// `/user/queue/x` in a subscription, `/user/NAME/queue/x` in a SEND; `rest` is `/queue/x`.
+    /// `/user/queue/x` in a subscription, `/user/NAME/queue/x` in a SEND; `rest` is `/queue/x`. [`UserPrefix`] reads it.
     User {
         whom: Whom,
         rest: Box<str>,

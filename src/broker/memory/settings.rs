@@ -1,5 +1,7 @@
 //! What an operator decides about the embedded broker.
 
+use crate::destination::UserPrefix;
+
 /// Bounds. A publish beyond one of them is refused, and the refusal names it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -11,6 +13,8 @@ pub struct Settings {
     pub queue_messages_max: usize,
     /// Queues that have a name: `/queue`, durable topic subscriptions, and those that replies come to.
     pub queues_max: usize,
+    /// What the destinations begin with that users are shown.
+    pub user_prefix: UserPrefix,
 }
 
 impl Default for Settings {
@@ -20,6 +24,7 @@ impl Default for Settings {
             queue_bytes_max: 64 * 1024 * 1024,
             queue_messages_max: 10_000,
             queues_max: 10_000,
+            user_prefix: UserPrefix::default(),
         }
     }
 }

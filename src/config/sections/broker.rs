@@ -7,6 +7,7 @@ use crate::broker::{Outage, amqp, memory};
 use crate::config::Broker;
 use crate::config::kind::{bytes, choice, duration, number, parsed, string, urls};
 use crate::config::reader::Reader;
+use crate::destination::UserPrefix;
 
 /// The words of `broker.kind`.
 #[derive(Clone, Copy, PartialEq)]
@@ -20,7 +21,7 @@ const IDENTITIES: &[(&str, amqp::Identity)] =
 
 const OUTAGES: &[(&str, Outage)] = &[("hold", Outage::Hold), ("reject", Outage::Reject)];
 
-pub(super) fn broker(reader: &mut Reader) -> Broker {
+pub(super) fn broker(reader: &mut Reader, user_prefix: &UserPrefix) -> Broker {
     let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp)];
     let kind = choice(words).worded("`memory` or `amqp` (`stomp` does not exist yet)");
     let kind = reader.key("broker.kind", kind, BrokerKind::Memory);
@@ -29,7 +30,9 @@ pub(super) fn broker(reader: &mut Reader) -> Broker {
     let hold_time = reader.time("broker.hold_time", default.hold_time);
     let ready_grace = reader.time("broker.ready_grace", default.ready_grace);
     // Both sections are read, so that what is wrong in the other one is found before the day it is used.
-    let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ready_grace, ..amqp(reader) });
+    let memory = memory::Settings { user_prefix: user_prefix.clone(), ..memory(reader) };
+    let user_prefix = user_prefix.clone();
+    let amqp = amqp::Settings { outage, hold_time, ready_grace, user_prefix, ..amqp(reader) };
     match kind {
         BrokerKind::Amqp => Broker::Amqp(amqp),
         BrokerKind::Memory => Broker::Memory(memory),
@@ -43,6 +46,7 @@ fn memory(reader: &mut Reader) -> memory::Settings {
         queue_bytes_max: reader.size("broker.memory.queue_bytes_max", 1024 * GIB, default.queue_bytes_max),
         queues_max: reader.count("broker.memory.queues_max", default.queues_max),
         bytes_max: reader.size("broker.memory.bytes_max", 1024 * GIB, default.bytes_max),
+        ..default
     }
 }
 

@@ -42,7 +42,7 @@ pub struct Link {
 impl Link {
     pub(super) fn open(relay: Arc<Relay>, request: LinkRequest) -> Result<Self, Fault> {
         // The relay is that of the account that they chose, or of the one that all share.
-        let LinkRequest { session, outbox, credentials: _ } = request;
+        let LinkRequest { session, outbox, user: _, credentials: _ } = request;
         let begun_in = relay.register(session, outbox.clone())?;
         let (topics, queues, replies) = (HashMap::new(), HashMap::new(), HashMap::new());
         Ok(Self { relay, begun_in, session, outbox, topics, queues, replies, private: None })
