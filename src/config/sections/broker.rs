@@ -52,7 +52,7 @@ fn memory(reader: &mut Reader) -> memory::Settings {
 
 fn amqp(reader: &mut Reader) -> amqp::Settings {
     let default = amqp::Settings::default();
-    let exchange = parsed("a name of 1 to 255 bytes", |it: &amqp::Name| it.as_str().to_owned());
+    let exchange = || parsed("a name of 1 to 255 bytes", |it: &amqp::Name| it.as_str().to_owned());
     let connection_name = string("a name of 1 to 200 bytes", |it| (1..=200).contains(&it.len()));
     let (linger, in_flight) = (duration(Duration::ZERO..=HOUR), "broker.amqp.publishes_in_flight_max");
     let feed_bytes = u32::try_from(GIB).expect("a GiB is less than four");
@@ -70,7 +70,9 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
         reconnect_delay_min: reader.time("broker.amqp.reconnect_delay_min", default.reconnect_delay_min),
         reconnect_delay_max: reader.time("broker.amqp.reconnect_delay_max", default.reconnect_delay_max),
         operation_timeout: reader.time("broker.amqp.operation_timeout", default.operation_timeout),
-        topic_exchange: reader.key("broker.amqp.topic_exchange", exchange, default.topic_exchange),
+        topic_exchange: reader.key("broker.amqp.topic_exchange", exchange(), default.topic_exchange),
+        user_exchange: reader.key("broker.amqp.user_exchange", exchange(), default.user_exchange),
+        session_exchange: reader.key("broker.amqp.session_exchange", exchange(), default.session_exchange),
         feed_shards: reader.key("broker.amqp.feed_shards", number(1..=64), default.feed_shards),
         feed_prefetch: reader.key("broker.amqp.feed_prefetch", number(1..=u16::MAX), default.feed_prefetch),
         feed_queue_bytes_max: reader.key(
@@ -93,6 +95,12 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
         &["broker.amqp.reconnect_delay_min", "broker.amqp.reconnect_delay_max"],
         amqp.reconnect_delay_min <= amqp.reconnect_delay_max,
         "breaks a rule: broker.amqp.reconnect_delay_min must not be longer than broker.amqp.reconnect_delay_max",
+    );
+    let exchanges = [&amqp.topic_exchange, &amqp.user_exchange, &amqp.session_exchange];
+    reader.rule(
+        &["broker.amqp.user_exchange", "broker.amqp.session_exchange", "broker.amqp.topic_exchange"],
+        (0..3).all(|it| exchanges[it] != exchanges[(it + 1) % 3]),
+        "breaks a rule: topics, users and sessions need an exchange each",
     );
     reader.rule(
         &["broker.amqp.url"],

@@ -27,6 +27,7 @@ use lapin::types::ShortString;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::backlog::Queues;
+pub(super) use self::exchange::Keys;
 use self::exchange::{Exchanges, Route};
 use self::lane::{Lane, Waiter};
 use super::connection::Role;
@@ -36,7 +37,7 @@ use super::ids::Ids;
 use super::line::Line;
 use super::shared_line::SharedLine;
 use super::tasks::Tasks;
-use crate::broker::Pending;
+use crate::broker::{Pending, user};
 use crate::delivery::{Item, Subscriber};
 use crate::destination::Pattern;
 use crate::session::Fault;
@@ -85,14 +86,16 @@ pub(super) struct Subscription(Arc<Seat>);
 struct Seat {
     feeds: Feeds,
     route: Route,
+    /// What it asks for of what is bound, unless that is all of it.
+    own: Option<Pattern>,
     subscriber: Subscriber,
     has_left: AtomicBool,
 }
 
 impl Feeds {
     pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, epochs: &Epochs) -> Self {
-        let exchanges = Exchanges::new(context.settings.feed_shards);
-        let lanes = (0..LANES).map(|_| Lane::new(context.settings.unbind_linger)).collect();
+        let exchanges = Exchanges::new(context.settings.feed_shards, context.settings.unbind_linger);
+        let lanes = (0..LANES).map(|_| Lane::new()).collect();
         let feeds = Self(Arc::new(Shared { context: context.clone(), epochs: epochs.clone(), exchanges, lanes }));
         for lane in 0..LANES {
             tasks.spawn(lane::run(feeds.clone(), lane));
@@ -107,10 +110,33 @@ impl Feeds {
         pattern: Pattern,
         subscriber: Subscriber,
     ) -> (Subscription, Pending) {
-        let route = Route { exchange: self.0.exchanges.get(exchange), pattern };
-        let seat = Arc::new(Seat { feeds: self.clone(), route, subscriber, has_left: AtomicBool::new(false) });
+        let route = Route { exchange: self.0.exchanges.get(exchange, Keys::Patterns), pattern };
+        self.take(Seat { feeds: self.clone(), route, own: None, subscriber, has_left: AtomicBool::new(false) })
+    }
+
+    /// What is sent to that user, or session, with that rest.
+    pub(super) fn subscribe_addressed(
+        &self,
+        keys: Keys,
+        name: &str,
+        rest: &str,
+        subscriber: Subscriber,
+    ) -> (Subscription, Pending) {
+        let context = &self.0.context;
+        let exchange = match keys {
+            Keys::Patterns => &context.topic_exchange,
+            Keys::Sessions => &context.session_exchange,
+            Keys::Users => &context.user_exchange,
+        };
+        let route = Route { exchange: self.0.exchanges.get(exchange, keys), pattern: Pattern::literal(name) };
+        let own = Some(user::pattern(name, rest));
+        self.take(Seat { feeds: self.clone(), route, own, subscriber, has_left: AtomicBool::new(false) })
+    }
+
+    fn take(&self, seat: Seat) -> (Subscription, Pending) {
+        let seat = Arc::new(seat);
         // Before the bind, so that nothing published after it is missed.
-        seat.route.shard().table.insert(&seat.route.pattern, seat.subscriber.clone());
+        seat.route.shard().table.insert(seat.pattern(), seat.subscriber.clone());
         let (done, answer) = oneshot::channel();
         let is_bound = seat.lane().subscribe(&seat, done);
         let pending = if is_bound { Pending::ready(Ok(())) } else { Pending::Waiting(answer) };
@@ -136,7 +162,7 @@ impl Seat {
     fn leave(self: &Arc<Self>) -> bool {
         let leaves = !self.has_left.swap(true, Ordering::Relaxed);
         if leaves {
-            self.route.shard().table.remove(&self.route.pattern, &self.subscriber);
+            self.route.shard().table.remove(self.pattern(), &self.subscriber);
             self.lane().unsubscribe(self);
         }
         leaves
@@ -154,6 +180,10 @@ impl Seat {
         if self.leave() {
             self.subscriber.outbox.push_event(Item::SubscriptionEnded(self.subscriber.key));
         }
+    }
+
+    fn pattern(&self) -> &Pattern {
+        self.own.as_ref().unwrap_or(&self.route.pattern)
     }
 
     fn lane(&self) -> &Lane {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use lapin::types::ShortString;
 
 use super::{Link, NOT_A_DESTINATION};
-use crate::broker::Pending;
 use crate::broker::amqp::declarer::Queue;
+use crate::broker::amqp::feeds::{Keys, Subscription};
 use crate::broker::amqp::private::{Bound, Consume, Source};
 use crate::broker::amqp::properties::{DIRECT_REPLY_TO, short};
 use crate::broker::amqp::queue::{self, Declare, Kind};
+use crate::broker::{Pending, user};
 use crate::delivery::Subscriber;
-use crate::destination::{Destination, Pattern};
+use crate::destination::{Destination, Pattern, Whom};
 use crate::ident::SubscriptionKey;
 use crate::session::{AckMode, Fault, Subscribe};
 
@@ -25,6 +26,7 @@ impl Link {
         let source = match &subscribe.destination {
             Destination::AmqQueue(name) | Destination::ReplyQueue(name) => Source::Existing(queue_name(name)?),
             Destination::Exchange { name, key } => {
+                self.relay.context.check_open(name)?;
                 let exchange = short("the name of an exchange", name)?;
                 if is_shared(&subscribe) {
                     return self.subscribe_shared(subscribe.key, &exchange, key);
@@ -35,8 +37,12 @@ impl Link {
                 queue_name(name)?;
                 Source::Declared(self.queue_for(Kind::Consumed, name, &subscribe.headers)?)
             }
-            Destination::TempQueue(_) | Destination::App(_) | Destination::Foreign(_) | Destination::User { .. } => {
+            Destination::TempQueue(_) | Destination::App(_) | Destination::Foreign(_) => {
                 return Err(NOT_A_DESTINATION);
+            }
+            Destination::User { whom: Whom::Name(_) | Whom::Session(_), .. } => return Err(user::NOT_NAMED),
+            Destination::User { whom: Whom::Subscriber, rest } => {
+                return Ok(self.subscribe_user(subscribe.key, rest));
             }
             Destination::Topic(key) => {
                 let exchange = self.relay.context.topic_exchange.clone();
@@ -76,6 +82,22 @@ impl Link {
         let (subscription, pending) = self.relay.feeds.subscribe(exchange, Pattern::new(pattern), subscriber);
         self.topics.insert(key, subscription);
         Ok(pending)
+    }
+
+    /// What is sent to the user, and what is sent to this session.
+    fn subscribe_user(&mut self, key: SubscriptionKey, rest: &str) -> Pending {
+        self.users.retain(|_, it| !it.iter().any(Subscription::has_failed));
+        let subscriber = Subscriber { outbox: self.outbox.clone(), key };
+        let feeds = &self.relay.feeds;
+        let (own, pending) =
+            feeds.subscribe_addressed(Keys::Sessions, &self.session.to_string(), rest, subscriber.clone());
+        let Some(user) = &self.user else {
+            self.users.insert(key, vec![own]);
+            return pending;
+        };
+        let (named, of_user) = feeds.subscribe_addressed(Keys::Users, user.name(), rest, subscriber);
+        self.users.insert(key, vec![own, named]);
+        Pending::both(pending, of_user)
     }
 }
 
