@@ -155,7 +155,7 @@ pub fn memory_full(full: MemoryFull) -> Fault {
 /// An operation that may take the broker some time.
 #[derive(Debug)]
 pub enum Pending {
-    Both(Box<(Pending, Pending)>),
+    Both(Box<(Self, Self)>),
     /// `None` once it was polled.
     Ready(Option<Result<(), Fault>>),
     Waiting(oneshot::Receiver<Result<(), Fault>>),
@@ -192,9 +192,29 @@ impl Future for Pending {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
     use crate::delivery::{Budget, Metrics};
     use crate::telemetry::Registry;
+
+    #[tokio::test]
+    async fn both_are_done_when_both_are_and_failed_when_one_has() {
+        let waiting = || {
+            let (answer, pending) = oneshot::channel();
+            (answer, Pending::Waiting(pending))
+        };
+        let ((one, first), (other, second)) = (waiting(), waiting());
+        let mut both = Pending::both(first, second);
+        other.send(Ok(())).unwrap();
+        assert_eq!((&mut both).now_or_never(), None);
+        one.send(Ok(())).unwrap();
+        assert_eq!(both.await, Ok(()));
+        for faults in [[Err(Fault::Nacked), Ok(())], [Ok(()), Err(Fault::Nacked)]] {
+            let [one, other] = faults.map(Pending::ready);
+            assert_eq!(Pending::both(one, other).await, Err(Fault::Nacked));
+        }
+    }
 
     #[test]
     fn a_send_that_there_is_no_memory_for_is_refused_by_the_setting() {

@@ -4,7 +4,7 @@ use super::core::Core;
 use super::refusal::Refusal;
 use super::settings::Settings;
 use crate::destination::{Destination, is_of_a_session};
-use crate::ident::SessionId;
+use crate::ident::{Principal, SessionId};
 use crate::stomp::Command;
 
 /// As AMQP carries the key by which a user is found.
@@ -13,7 +13,7 @@ const USER_BYTES_MAX: usize = 255;
 /// Of a SUBSCRIBE.
 pub(super) fn to_subscribe(text: &str, core: &Core) -> Result<Destination, Refusal> {
     if let Some(destination) = core.settings.user_prefix.to_subscribe(text) {
-        check_user(core)?;
+        core.user.as_ref().map_or(Ok(()), check_user).map_err(|it| not_for(Command::Subscribe, text, it))?;
         return destination.map_err(Refusal::Destination);
     }
     parse(Command::Subscribe, text)
@@ -34,8 +34,11 @@ fn parse(command: Command, text: &str) -> Result<Destination, Refusal> {
 
 /// A queue of one session alone, by the name that it has at a broker: nobody is to reach that of another session.
 pub(super) fn raw(command: Command, text: &str) -> Refusal {
-    let remedy = "it is what one session alone has; use the destination of its user";
-    Refusal::DestinationNotFor { command, destination: text.to_owned(), remedy }
+    not_for(command, text, "it is what one session alone has; use the destination of its user")
+}
+
+pub(super) fn not_for(command: Command, destination: &str, remedy: &'static str) -> Refusal {
+    Refusal::DestinationNotFor { command, destination: destination.to_owned(), remedy }
 }
 
 fn is_raw(destination: &Destination) -> bool {
@@ -49,17 +52,16 @@ fn is_raw(destination: &Destination) -> bool {
     }
 }
 
-/// Nobody could name the user in a SEND, or would name somebody else.
-fn check_user(core: &Core) -> Result<(), Refusal> {
-    let Some(name) = core.user.as_ref().map(|it| it.name()) else { return Ok(()) };
-    let reason = if name.contains("%2F") {
-        "holds '%2F', which stands for a slash there"
+/// Why no SEND could name this user.
+fn check_user(user: &Principal) -> Result<(), &'static str> {
+    let name = user.name();
+    if name.contains("%2F") {
+        Err("the name of this user holds '%2F', which stands for a slash in destinations")
     } else if name.len() > USER_BYTES_MAX {
-        "has more than 255 bytes"
+        Err("the name of this user has more than 255 bytes, and could not be routed")
     } else if SessionId::parse(name).is_some() {
-        "has the form of a session id, which stands for that session there"
+        Err("the name of this user has the form of a session id, and would stand for that session in destinations")
     } else {
-        return Ok(());
-    };
-    Err(Refusal::UserName { name: name.to_owned(), reason })
+        Ok(())
+    }
 }

@@ -56,11 +56,6 @@ pub enum Refusal {
         id: String,
     },
     UnsubscribeUnnamed,
-    /// No destination can name the user.
-    UserName {
-        name: String,
-        reason: &'static str,
-    },
     VersionMismatch,
 }
 
@@ -137,7 +132,7 @@ impl Refusal {
             Self::Broker(Fault::UserSessions { .. }) => LIMIT,
             Self::Broker(_) => PROCESSING,
             Self::Destination(DestinationError::Unknown(_)) => "Unknown destination",
-            Self::Destination(_) | Self::DestinationNotFor { .. } | Self::UserName { .. } => "Invalid destination",
+            Self::Destination(_) | Self::DestinationNotFor { .. } => "Invalid destination",
             Self::DurableUnnamed => "Missing Header",
             Self::Limit(_) => LIMIT,
             Self::Missing { header: "destination", .. } => "Missing destination",
@@ -225,9 +220,6 @@ impl Refusal {
             }
             Self::TransactionUnknown { id } => format!("Invalid transaction identifier: \"{id}\""),
             Self::UnsubscribeUnnamed => "UNSUBSCRIBE must include a 'destination' or 'id' header".to_owned(),
-            Self::UserName { name, reason } => {
-                format!("'{name}' can't be sent to as a user: the name {reason}. Sessions of another name can subscribe")
-            }
             Self::VersionMismatch => format!("Supported versions are {}", Version::SUPPORTED),
         }
     }
@@ -258,7 +250,7 @@ impl Refusal {
             Self::Broker(Fault::Unavailable) => "broker_unavailable",
             Self::Broker(Fault::Unsupported(_)) => "unsupported",
             Self::Broker(Fault::UserSessions { .. }) => "limit_user_sessions",
-            Self::Destination(_) | Self::DestinationNotFor { .. } | Self::UserName { .. } => "invalid_destination",
+            Self::Destination(_) | Self::DestinationNotFor { .. } => "invalid_destination",
             Self::Limit(Limit::Subscriptions { .. }) => "limit_subscriptions",
             Self::Limit(Limit::TransactionBytes { .. }) => "limit_transaction_bytes",
             Self::Limit(Limit::TransactionFrames { .. }) => "limit_transaction_frames",

@@ -26,7 +26,7 @@ pub(super) fn publish(
     let destination = place::to_send(text, settings)?;
     if matches!(destination, Destination::TempQueue(_)) {
         let remedy = "it is where answers come from; name it in reply-to";
-        return Err(Refusal::DestinationNotFor { command: Command::Send, destination: text.to_owned(), remedy });
+        return Err(place::not_for(Command::Send, text, remedy));
     }
     check_expiration(frame.header("expiration"))?;
     let reply_to = reply_to(frame.header("reply-to"), subscriptions, settings)?;

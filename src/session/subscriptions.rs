@@ -122,7 +122,7 @@ fn destination(frame: &Frame, core: &Core) -> Result<Destination, Refusal> {
     }
     match place::to_subscribe(text, core)? {
         Destination::TempQueue(_) => {
-            Err(not_for(Command::Subscribe, text, "answers arrive by themselves; name it in reply-to"))
+            Err(place::not_for(Command::Subscribe, text, "answers arrive by themselves; name it in reply-to"))
         }
         usual @ (Destination::AmqQueue(_)
         | Destination::Exchange { .. }
@@ -176,8 +176,4 @@ pub(super) fn boolean(frame: &Frame, header: &'static str) -> Result<Option<bool
         Some("false" | "False") => Ok(Some(false)),
         Some(other) => Err(Refusal::BadBoolean { header, value: other.to_owned() }),
     }
-}
-
-fn not_for(command: Command, destination: &str, remedy: &'static str) -> Refusal {
-    Refusal::DestinationNotFor { command, destination: destination.to_owned(), remedy }
 }

@@ -28,12 +28,12 @@ impl Context {
 
     /// What a client is told when RabbitMQ does not let its account use them.
     pub(super) fn needs_permissions(&self, fault: Fault) -> Fault {
+        let (user, session) = (self.user_exchange.as_str(), self.session_exchange.as_str());
+        let is_meant = |text: &str| [user, session].iter().any(|it| text.contains(&format!(" exchange '{it}'")));
         let text = match fault {
-            Fault::Amqp { name: "access_refused", text } if text.contains(" exchange '") => text,
-            // RabbitMQ names the queue; topics need the same permissions on it.
+            Fault::Amqp { name: "access_refused", text } if is_meant(&text) => text,
             fault => return fault,
         };
-        let (user, session) = (self.user_exchange.as_str(), self.session_exchange.as_str());
         let who = match &self.account {
             Account::Client { login, .. } => format!("user '{login}'"),
             Account::Gateway => "the account of the gateway".to_owned(),

@@ -68,7 +68,7 @@ fn sp70_a_user_whom_no_destination_names_can_not_subscribe() {
     for (user, reason) in [("a%2Fb", "%2F"), (&"n".repeat(256), "255 bytes"), (&id, "form of a session id")] {
         let mut it = connected_as(user, Settings::default());
         it.client("SUBSCRIBE id:a destination:/user/queue/foo");
-        assert!(it.expect_error("invalid_destination", "Invalid destination").contains(&reason.replace(' ', " ")));
+        assert!(it.expect_error("invalid_destination", "Invalid destination").contains(reason));
         it.expect("close 1002 invalid_destination");
     }
     let mut it = connected_as("a%2fb/c", Settings::default());

@@ -51,7 +51,7 @@ pub(super) struct Exchange {
 
 /// What the binding keys are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(in crate::broker::amqp) enum Keys {
+pub(super) enum Keys {
     /// What clients subscribe to.
     Patterns,
     /// Ids of sessions, at the gateway's own exchange for them.

@@ -20,6 +20,7 @@ mod lane;
 mod queue;
 
 use std::hash::{Hash, Hasher};
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,8 +28,7 @@ use lapin::types::ShortString;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::backlog::Queues;
-pub(super) use self::exchange::Keys;
-use self::exchange::{Exchanges, Route};
+use self::exchange::{Exchanges, Keys, Route};
 use self::lane::{Lane, Waiter};
 use super::connection::Role;
 use super::context::{Context, no_channel};
@@ -40,6 +40,7 @@ use super::tasks::Tasks;
 use crate::broker::{Pending, user};
 use crate::delivery::{Item, Subscriber};
 use crate::destination::Pattern;
+use crate::ident::{Principal, SessionId};
 use crate::session::Fault;
 
 /// Binds in flight at a time, each on a channel of its own. RabbitMQ is the slower side: 10,000 binds took 17 s with one
@@ -79,7 +80,11 @@ pub(super) struct Parts {
 
 /// A subscription of a link. Nothing is delivered after it was dropped; what it needed stays bound for a while.
 #[derive(Debug)]
-pub(super) struct Subscription(Arc<Seat>);
+pub(super) struct Subscription {
+    seat: Arc<Seat>,
+    /// For the user, beside that for the session.
+    of_user: Option<Arc<Seat>>,
+}
 
 /// The place of a subscription in its table and its lane, until it leaves.
 #[derive(Debug)]
@@ -111,49 +116,56 @@ impl Feeds {
         subscriber: Subscriber,
     ) -> (Subscription, Pending) {
         let route = Route { exchange: self.0.exchanges.get(exchange, Keys::Patterns), pattern };
-        self.take(Seat { feeds: self.clone(), route, own: None, subscriber, has_left: AtomicBool::new(false) })
+        let (seat, pending) = self.take(route, None, subscriber);
+        (Subscription { seat, of_user: None }, pending)
     }
 
-    /// What is sent to that user, or session, with that rest.
-    pub(super) fn subscribe_addressed(
+    /// What is sent to that session, or to its user, with that rest.
+    pub(super) fn subscribe_user(
         &self,
-        keys: Keys,
-        name: &str,
+        session: SessionId,
+        user: Option<&Principal>,
         rest: &str,
         subscriber: Subscriber,
     ) -> (Subscription, Pending) {
-        let context = &self.0.context;
-        let exchange = match keys {
-            Keys::Patterns => &context.topic_exchange,
-            Keys::Sessions => &context.session_exchange,
-            Keys::Users => &context.user_exchange,
+        let Context { user_exchange, session_exchange, .. } = &*self.0.context;
+        let take = |exchange, keys, name: &str| {
+            let route = Route { exchange: self.0.exchanges.get(exchange, keys), pattern: Pattern::literal(name) };
+            self.take(route, Some(user::pattern(name, rest)), subscriber.clone())
         };
-        let route = Route { exchange: self.0.exchanges.get(exchange, keys), pattern: Pattern::literal(name) };
-        let own = Some(user::pattern(name, rest));
-        self.take(Seat { feeds: self.clone(), route, own, subscriber, has_left: AtomicBool::new(false) })
+        let (seat, pending) = take(session_exchange, Keys::Sessions, &session.to_string());
+        let Some(user) = user else { return (Subscription { seat, of_user: None }, pending) };
+        let (of_user, also_pending) = take(user_exchange, Keys::Users, user.name());
+        (Subscription { seat, of_user: Some(of_user) }, Pending::both(pending, also_pending))
     }
 
-    fn take(&self, seat: Seat) -> (Subscription, Pending) {
-        let seat = Arc::new(seat);
+    fn take(&self, route: Route, own: Option<Pattern>, subscriber: Subscriber) -> (Arc<Seat>, Pending) {
+        let seat = Arc::new(Seat { feeds: self.clone(), route, own, subscriber, has_left: AtomicBool::new(false) });
         // Before the bind, so that nothing published after it is missed.
         seat.route.shard().table.insert(seat.pattern(), seat.subscriber.clone());
         let (done, answer) = oneshot::channel();
         let is_bound = seat.lane().subscribe(&seat, done);
         let pending = if is_bound { Pending::ready(Ok(())) } else { Pending::Waiting(answer) };
-        (Subscription(seat), pending)
+        (seat, pending)
     }
 }
 
 impl Subscription {
     /// Whether RabbitMQ did not bind it: the session was told, and nothing will be delivered.
     pub(super) fn has_failed(&self) -> bool {
-        self.0.has_left.load(Ordering::Relaxed)
+        self.seats().any(|it| it.has_left.load(Ordering::Relaxed))
+    }
+
+    fn seats(&self) -> impl Iterator<Item = &Arc<Seat>> {
+        iter::once(&self.seat).chain(&self.of_user)
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.0.leave();
+        for seat in self.seats() {
+            seat.leave();
+        }
     }
 }
 

@@ -34,9 +34,8 @@ pub struct Link {
     session: SessionId,
     user: Option<Principal>,
     outbox: Arc<Outbox>,
-    topics: HashMap<SubscriptionKey, Subscription>,
-    /// Each for the session, and for the user if there is one.
-    users: HashMap<SubscriptionKey, Vec<Subscription>>,
+    /// What feeds serve.
+    shared: HashMap<SubscriptionKey, Subscription>,
     queues: HashMap<Box<str>, Arc<Queue>>,
     replies: HashMap<SubscriptionKey, Arc<Replies>>,
     private: Option<Private>,
@@ -47,9 +46,8 @@ impl Link {
         // The relay is that of the account that they chose, or of the one that all share.
         let LinkRequest { session, outbox, user, credentials: _ } = request;
         let begun_in = relay.register(session, outbox.clone())?;
-        let (topics, users) = (HashMap::new(), HashMap::new());
-        let (queues, replies) = (HashMap::new(), HashMap::new());
-        Ok(Self { relay, begun_in, session, user, outbox, topics, users, queues, replies, private: None })
+        let (shared, queues, replies) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Ok(Self { relay, begun_in, session, user, outbox, shared, queues, replies, private: None })
     }
 
     /// What can't be published waits for its turn as well, so that the answers keep the order of the calls.
@@ -65,13 +63,10 @@ impl Link {
     }
 
     pub fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Pending {
-        // Dropping it ends it.
-        let was_shared =
-            self.topics.remove(&unsubscribe.key).is_some() || self.users.remove(&unsubscribe.key).is_some();
-        match &self.private {
-            _ if was_shared => Pending::ready(Ok(())),
-            None => Pending::ready(Ok(())),
-            Some(private) => private.unsubscribe(unsubscribe.key, unsubscribe.is_final),
+        match (self.shared.remove(&unsubscribe.key), &self.private) {
+            // Dropping it ends it.
+            (Some(_), _) | (None, None) => Pending::ready(Ok(())),
+            (None, Some(private)) => private.unsubscribe(unsubscribe.key, unsubscribe.is_final),
         }
     }
 

@@ -6,7 +6,6 @@ use lapin::types::ShortString;
 
 use super::{Link, NOT_A_DESTINATION};
 use crate::broker::amqp::declarer::Queue;
-use crate::broker::amqp::feeds::{Keys, Subscription};
 use crate::broker::amqp::private::{Bound, Consume, Source};
 use crate::broker::amqp::properties::{DIRECT_REPLY_TO, short};
 use crate::broker::amqp::queue::{self, Declare, Kind};
@@ -76,28 +75,25 @@ impl Link {
         pattern: &str,
     ) -> Result<Pending, Fault> {
         check_hashes(pattern)?;
-        // Those that RabbitMQ refused were told so; a session may go on trying.
-        self.topics.retain(|_, it| !it.has_failed());
+        self.forget_failed();
         let subscriber = Subscriber { outbox: self.outbox.clone(), key };
         let (subscription, pending) = self.relay.feeds.subscribe(exchange, Pattern::new(pattern), subscriber);
-        self.topics.insert(key, subscription);
+        self.shared.insert(key, subscription);
         Ok(pending)
     }
 
-    /// What is sent to the user, and what is sent to this session.
     fn subscribe_user(&mut self, key: SubscriptionKey, rest: &str) -> Pending {
-        self.users.retain(|_, it| !it.iter().any(Subscription::has_failed));
+        self.forget_failed();
         let subscriber = Subscriber { outbox: self.outbox.clone(), key };
         let feeds = &self.relay.feeds;
-        let (own, pending) =
-            feeds.subscribe_addressed(Keys::Sessions, &self.session.to_string(), rest, subscriber.clone());
-        let Some(user) = &self.user else {
-            self.users.insert(key, vec![own]);
-            return pending;
-        };
-        let (named, of_user) = feeds.subscribe_addressed(Keys::Users, user.name(), rest, subscriber);
-        self.users.insert(key, vec![own, named]);
-        Pending::both(pending, of_user)
+        let (subscription, pending) = feeds.subscribe_user(self.session, self.user.as_ref(), rest, subscriber);
+        self.shared.insert(key, subscription);
+        pending
+    }
+
+    /// Those that RabbitMQ refused were told so; a session may go on trying.
+    fn forget_failed(&mut self) {
+        self.shared.retain(|_, it| !it.has_failed());
     }
 }
 
