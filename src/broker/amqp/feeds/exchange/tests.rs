@@ -86,3 +86,10 @@ fn an_exchange_that_is_forgotten_has_a_successor_that_outlives_it() {
     drop(one);
     assert!(Arc::ptr_eq(&two, &exchanges.get(&name("one"), Keys::Patterns)));
 }
+
+#[test]
+fn a_user_that_has_gone_is_bound_for_two_seconds_at_most_and_a_session_not_at_all() {
+    let linger = |usual, keys| Exchanges::new(2, Duration::from_secs(usual)).get(&name("x"), keys).linger.as_secs();
+    assert_eq!([Keys::Patterns, Keys::Users, Keys::Sessions].map(|it| linger(30, it)), [30, 2, 0]);
+    assert_eq!(linger(1, Keys::Users), 1);
+}
