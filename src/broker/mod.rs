@@ -21,10 +21,10 @@
 //! - **Replies.** A publish with `reply_to` makes, at the first use of that key, a queue that belongs to this link, and
 //!   says its address in a `reply-to` header. What is sent there is delivered under the key; the queue ends with the
 //!   link, and is never unsubscribed.
-//! - **Users.** A subscribe to [`Whom::Subscriber`] gets what is published to the user of its link ([`LinkRequest::user`])
-//!   or to its session, with the same `rest`: each message once, whichever gateway it was published through, in the order
-//!   of its publisher. Acknowledgements are not waited for, and nothing is kept for who comes later: what reaches nobody
-//!   is confirmed and counted.
+//! - **Users.** A subscribe to [`Whom::Subscriber`] gets what is published to the user of its link
+//!   ([`LinkRequest::user`]) or to its session, with the same `rest`: each message once, whichever gateway it was
+//!   published through, in the order of its publisher. Acknowledgements are not waited for, and nothing is kept for who
+//!   comes later: what reaches nobody is confirmed and counted.
 //! - **Nothing waits for a client.** Deliveries are pushed to the session's [`Outbox`], whatever its client does.
 //! - **Loss.** With [`Outage::Hold`] the link outlives the broker: its subscriptions come back by themselves, with a
 //!   gap; what is asked of it meanwhile waits, a subscribe as long as it takes. Only what the broker refuses is refused.

@@ -39,7 +39,8 @@ pub enum Destination {
     ReplyQueue(Box<str>),
     TempQueue(Box<str>),
     Topic(Box<str>),
-    /// `/user/queue/x` in a subscription, `/user/NAME/queue/x` in a SEND; `rest` is `/queue/x`. [`UserPrefix`] reads it.
+    /// `/user/queue/x` in a subscription, `/user/NAME/queue/x` in a SEND; `rest` is `/queue/x`. [`UserPrefix`] reads
+    /// it.
     User {
         whom: Whom,
         rest: Box<str>,

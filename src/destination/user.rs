@@ -87,8 +87,8 @@ fn whom(text: &str) -> Result<Whom, DestinationError> {
     })
 }
 
-/// Whether that is how Spring names what one session alone has at a broker: `NAME-user<session id>`, where the id is one
-/// of ours, or a UUID.
+/// Whether that is how Spring names what one session alone has at a broker: `NAME-user<session id>`, where the id is
+/// one of ours, or a UUID.
 pub fn is_of_a_session(name: &str) -> bool {
     let ends_with = |length: usize, is_id: fn(&str) -> bool| {
         let parts = name.len().checked_sub(length).and_then(|at| name.split_at_checked(at));
