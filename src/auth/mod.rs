@@ -12,7 +12,9 @@ pub use rules::{Access, NotOpen, Rule, RuleError, Rules};
 /// How clients are told apart.
 #[derive(Clone, Debug, Default)]
 pub enum Authenticator {
-    /// Everybody may connect; the login, if there is one, is the name.
+    /// The broker checks login and passcode, and lets nobody else in: the login is the name.
+    Broker,
+    /// Everybody may connect, and nobody has a name: what a CONNECT says is not checked.
     #[default]
     Open,
     /// Only the users of a list.
@@ -37,7 +39,8 @@ impl Authenticator {
     /// passcode was right.
     pub fn authenticate(&self, login: Option<&str>, passcode: Option<&str>) -> Result<Option<Principal>, Refused> {
         match self {
-            Self::Open => Ok(login.filter(|it| !it.is_empty()).map(Principal::new)),
+            Self::Open => Ok(None),
+            Self::Broker => Ok(login.filter(|it| !it.is_empty()).map(Principal::new)),
             Self::Users(users) => {
                 let (login, passcode) = (login.ok_or(Refused)?, passcode.ok_or(Refused)?);
                 let found = users.iter().map(|user| is_same(&user.login, login) & is_same(&user.passcode, passcode));
@@ -75,12 +78,17 @@ mod tests {
     }
 
     #[test]
-    fn without_users_the_login_is_the_name() {
-        let open = Authenticator::Open;
-        assert_eq!(name(open.authenticate(Some("ann"), None)), Ok(Some("ann".to_owned())));
-        assert_eq!(name(open.authenticate(Some("ann"), Some("whatever"))), Ok(Some("ann".to_owned())));
-        assert_eq!(name(open.authenticate(None, None)), Ok(None));
-        assert_eq!(name(open.authenticate(Some(""), None)), Ok(None));
+    fn a_login_that_nobody_checks_is_no_name() {
+        assert_eq!(name(Authenticator::Open.authenticate(Some("ann"), Some("whatever"))), Ok(None));
+    }
+
+    #[test]
+    fn a_login_that_the_broker_checks_is_the_name() {
+        let broker = Authenticator::Broker;
+        assert_eq!(name(broker.authenticate(Some("ann"), None)), Ok(Some("ann".to_owned())));
+        assert_eq!(name(broker.authenticate(Some("ann"), Some("whatever"))), Ok(Some("ann".to_owned())));
+        assert_eq!(name(broker.authenticate(None, None)), Ok(None));
+        assert_eq!(name(broker.authenticate(Some(""), None)), Ok(None));
     }
 
     #[test]

@@ -21,6 +21,10 @@
 //! - **Replies.** A publish with `reply_to` makes, at the first use of that key, a queue that belongs to this link, and
 //!   says its address in a `reply-to` header. What is sent there is delivered under the key; the queue ends with the
 //!   link, and is never unsubscribed.
+//! - **Users.** A subscribe to [`Whom::Subscriber`] gets what is published to the user of its link
+//!   ([`LinkRequest::user`]) or to its session, with the same `rest`: each message once, whichever gateway it was
+//!   published through, in the order of its publisher. Acknowledgements are not waited for, and nothing is kept for who
+//!   comes later: what reaches nobody is confirmed and counted.
 //! - **Nothing waits for a client.** Deliveries are pushed to the session's [`Outbox`], whatever its client does.
 //! - **Loss.** With [`Outage::Hold`] the link outlives the broker: its subscriptions come back by themselves, with a
 //!   gap; what is asked of it meanwhile waits, a subscribe as long as it takes. Only what the broker refuses is refused.
@@ -32,20 +36,21 @@
 
 pub mod amqp;
 pub mod memory;
+mod user;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
-#[allow(unused_imports)] // Named by the documentation above.
-use crate::delivery::Item;
 use crate::delivery::{MEMORY_SETTING, MemoryFull, Outbox};
-use crate::ident::SessionId;
+use crate::ident::{Principal, SessionId};
 use crate::message::AckToken;
 use crate::session::{Credentials, Fault, Publish, Subscribe, Unsubscribe, Verdict};
+#[allow(unused_imports)] // Named by the documentation above.
+use crate::{delivery::Item, destination::Whom};
 
 /// The configured back end. Cloning it clones a handle.
 #[derive(Clone, Debug)]
@@ -78,6 +83,8 @@ impl Outage {
 pub struct LinkRequest {
     pub session: SessionId,
     pub credentials: Credentials,
+    /// Who the client is, if somebody has checked that or the broker is about to.
+    pub user: Option<Principal>,
     pub outbox: Arc<Outbox>,
 }
 
@@ -148,6 +155,7 @@ pub fn memory_full(full: MemoryFull) -> Fault {
 /// An operation that may take the broker some time.
 #[derive(Debug)]
 pub enum Pending {
+    Both(Box<(Self, Self)>),
     /// `None` once it was polled.
     Ready(Option<Result<(), Fault>>),
     Waiting(oneshot::Receiver<Result<(), Fault>>),
@@ -157,13 +165,24 @@ impl Pending {
     pub fn ready(outcome: Result<(), Fault>) -> Self {
         Self::Ready(Some(outcome))
     }
+
+    /// Done when both are, or failed when one has.
+    pub fn both(one: Self, other: Self) -> Self {
+        Self::Both(Box::new((one, other)))
+    }
 }
 
 impl Future for Pending {
     type Output = Result<(), Fault>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.get_mut() {
+        let this = self.get_mut();
+        match this {
+            Self::Both(both) => {
+                ready!(Pin::new(&mut both.0).poll(cx))?;
+                *this = std::mem::replace(&mut both.1, Self::Ready(None));
+                Pin::new(this).poll(cx)
+            }
             Self::Ready(outcome) => Poll::Ready(outcome.take().expect("a future is not polled after it was ready")),
             // A sender that was dropped belonged to a task that ended: the link is lost.
             Self::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|it| it.unwrap_or(Err(Fault::Unavailable))),
@@ -173,9 +192,29 @@ impl Future for Pending {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
     use crate::delivery::{Budget, Metrics};
     use crate::telemetry::Registry;
+
+    #[tokio::test]
+    async fn both_are_done_when_both_are_and_failed_when_one_has() {
+        let waiting = || {
+            let (answer, pending) = oneshot::channel();
+            (answer, Pending::Waiting(pending))
+        };
+        let ((one, first), (other, second)) = (waiting(), waiting());
+        let mut both = Pending::both(first, second);
+        other.send(Ok(())).unwrap();
+        assert_eq!((&mut both).now_or_never(), None);
+        one.send(Ok(())).unwrap();
+        assert_eq!(both.await, Ok(()));
+        for faults in [[Err(Fault::Nacked), Ok(())], [Ok(()), Err(Fault::Nacked)]] {
+            let [one, other] = faults.map(Pending::ready);
+            assert_eq!(Pending::both(one, other).await, Err(Fault::Nacked));
+        }
+    }
 
     #[test]
     fn a_send_that_there_is_no_memory_for_is_refused_by_the_setting() {

@@ -14,7 +14,7 @@ use super::reload::Certificate;
 use super::{Broker, Limits, Settings};
 use crate::auth::{Authenticator, Rule, Rules, User};
 use crate::broker::amqp;
-use crate::destination::{Grammar, Syntax};
+use crate::destination::{Grammar, Syntax, UserPrefix};
 use crate::session::AckScope;
 use crate::stomp::HeartBeat;
 use crate::telemetry::{Filter, Format};
@@ -48,7 +48,8 @@ pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Se
     let session = session(reader);
     let (delivery, write_stall_max) = delivery(reader);
     let limits = limits(reader);
-    let broker = broker::broker(reader);
+    let user_prefix = user_prefix(reader);
+    let broker = broker::broker(reader, &user_prefix);
     http.own_files += account_files(&broker);
     let (authenticator, rules) = auth(reader, &broker);
     let is_checked_there = matches!(&broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
@@ -71,8 +72,14 @@ pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Se
         admin.listen.is_none_or(|it| !collide(it, http.listen)),
         "is the same as admin.listen: clients and operators need an address each",
     );
-    let session =
-        session::Settings { heartbeat, close_on_error, write_stall_max, grammar: grammar(&broker), ..session };
+    let session = session::Settings {
+        heartbeat,
+        close_on_error,
+        grammar: grammar(&broker),
+        user_prefix,
+        write_stall_max,
+        ..session
+    };
     Settings { admin, authenticator, broker, delivery, http, lifecycle, limits, log, rules, session, stomp }
 }
 
@@ -233,13 +240,29 @@ fn limits(reader: &mut Reader) -> Limits {
     Limits { memory_bytes_max: reader.key("limits.memory_bytes_max", bytes(MIB..=1024 * GIB), GIB) }
 }
 
+fn user_prefix(reader: &mut Reader) -> UserPrefix {
+    let prefix =
+        parsed("what no other destination begins with, such as `/user/`", |it: &UserPrefix| it.as_str().to_owned());
+    reader.key("user.prefix", prefix, UserPrefix::default())
+}
+
 pub(super) fn auth(reader: &mut Reader, broker: &Broker) -> (Authenticator, Rules) {
     let users: Vec<User> = reader.key("auth.users", list(user()), Vec::new());
     let mut logins: Vec<_> = users.iter().map(|it| &it.login).collect();
     logins.sort();
     logins.dedup();
     reader.rule(&["auth.users"], logins.len() == users.len(), "breaks a rule: each login must be there once");
-    let authenticator = if users.is_empty() { Authenticator::Open } else { Authenticator::Users(users) };
+    let is_checked_there = matches!(broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
+    reader.rule(
+        &["broker.amqp.identity", "auth.users"],
+        !is_checked_there || users.is_empty(),
+        "is `client`, so that RabbitMQ checks logins and passcodes: leave out auth.users, or say `gateway`",
+    );
+    let authenticator = match (is_checked_there, users.is_empty()) {
+        (true, _) => Authenticator::Broker,
+        (false, true) => Authenticator::Open,
+        (false, false) => Authenticator::Users(users),
+    };
     (authenticator, rules(reader, broker))
 }
 

@@ -150,7 +150,7 @@ impl<S: Eq + Hash> Table<S> {
     }
 
     fn has_wildcards(&self, pattern: &Pattern) -> bool {
-        self.syntax.has_wildcards(pattern.as_str())
+        !pattern.is_literal() && self.syntax.has_wildcards(pattern.as_str())
     }
 
     fn steps<'a>(&self, pattern: &'a Pattern) -> impl Iterator<Item = Step<'a>> + use<'a, S> {

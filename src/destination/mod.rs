@@ -8,6 +8,7 @@ mod grammar;
 mod pattern;
 mod selector;
 mod syntax;
+mod user;
 
 use std::fmt;
 
@@ -17,6 +18,7 @@ pub use grammar::Grammar;
 pub use pattern::Pattern;
 pub use selector::{Selector, SelectorError};
 pub use syntax::{Step, Syntax};
+pub use user::{UserPrefix, UserPrefixError, is_of_a_session};
 
 /// A `destination` header, taken apart.
 ///
@@ -44,7 +46,8 @@ pub enum Destination {
     ReplyQueue(Box<str>),
     TempQueue(Box<str>),
     Topic(Box<str>),
-    /// `/user/queue/x` in a subscription, `/user/NAME/queue/x` in a SEND; `rest` is `/queue/x`.
+    /// `/user/queue/x` in a subscription, `/user/NAME/queue/x` in a SEND; `rest` is `/queue/x`. [`UserPrefix`] reads
+    /// it.
     User {
         whom: Whom,
         rest: Box<str>,

@@ -5,30 +5,45 @@ use super::Syntax;
 
 /// A topic name that may hold wildcards.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Pattern(Box<str>);
+pub struct Pattern {
+    text: Box<str>,
+    is_literal: bool,
+}
 
 impl Pattern {
     pub fn new(text: &str) -> Self {
-        Self(text.into())
+        Self { text: text.into(), is_literal: false }
+    }
+
+    /// That text and nothing else, whatever is in it.
+    pub fn literal(text: &str) -> Self {
+        Self { text: text.into(), is_literal: true }
+    }
+
+    pub fn is_literal(&self) -> bool {
+        self.is_literal
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     pub fn words(&self) -> impl Iterator<Item = &str> {
-        Syntax::Words.parts(&self.0)
+        Syntax::Words.parts(&self.text)
     }
 
     /// Whether anything but its own text matches.
     pub fn has_wildcards(&self) -> bool {
-        Syntax::Words.has_wildcards(&self.0)
+        !self.is_literal && Syntax::Words.has_wildcards(&self.text)
     }
 
     /// Whether a message published under `key` matches: the plain definition, linear in words times words.
     ///
     /// A table of many patterns has a faster way; this is what it is held to.
     pub fn matches(&self, key: &str) -> bool {
+        if self.is_literal {
+            return *self.text == *key;
+        }
         let pattern: Vec<_> = self.words().collect();
         // reached[i]: the first i words of the pattern match the words of the key so far.
         let mut reached = vec![false; pattern.len() + 1];
@@ -81,6 +96,14 @@ mod tests {
         check("#.#", &["a", "a.b"], &[]);
         check("*.#.*", &["a.b", "a.b.c"], &["a"]);
         check("a*.b#", &["a*.b#"], &["ab.b", "a.b"]);
+    }
+
+    #[test]
+    fn nothing_in_a_literal_is_a_wildcard() {
+        for text in ["#", "*", "a.*", "a.#.b"] {
+            let it = Pattern::literal(text);
+            assert!(it.matches(text) && !it.matches("a.x") && !it.matches("a.x.b") && !it.has_wildcards(), "{text}");
+        }
     }
 
     #[test]

@@ -103,7 +103,8 @@ impl Driver {
                 let login = login.unwrap_or_default().to_owned();
                 Fault::AccessRefused { login }
             })?;
-            let link = context.broker.open(LinkRequest { session, credentials, outbox }).await?;
+            let link =
+                context.broker.open(LinkRequest { session, credentials, user: principal.clone(), outbox }).await?;
             // Who is not let in by the broker takes nobody's place.
             let user = principal.map(|it| admit(&context.users, it)).transpose()?;
             Ok(Opened { link, user })

@@ -55,7 +55,7 @@ impl Gateway {
         let outbox_metrics = delivery::Metrics::new(&metrics);
         let broker = memory::Broker::new(broker, memory::Metrics::new(&metrics));
         let context = Context {
-            authenticator: Authenticator::Open,
+            authenticator: Authenticator::Broker,
             broker: Broker::Memory(broker),
             drain_period: Duration::from_secs(2),
             lifecycle: Lifecycle::default(),

@@ -16,6 +16,11 @@ impl SessionId {
     pub const fn from_random(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
+
+    /// What prints as that text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Base64Url::parse(text).map(|it| Self(it.0))
+    }
 }
 
 impl fmt::Display for SessionId {
@@ -28,9 +33,29 @@ impl fmt::Display for SessionId {
 #[derive(Clone, Copy, Debug)]
 pub struct Base64Url(pub [u8; 16]);
 
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+impl Base64Url {
+    /// 22 letters carry four bits more than 16 bytes; these have to be zero, so that a value has one text.
+    fn parse(text: &str) -> Option<Self> {
+        if text.len() != 22 {
+            return None;
+        }
+        let digits = text.bytes().map(|it| ALPHABET.iter().position(|letter| *letter == it));
+        let mut bits: u128 = 0;
+        for (place, digit) in digits.enumerate() {
+            let digit = digit? as u128;
+            bits = if place < 21 { bits << 6 | digit } else { bits << 2 | digit >> 4 };
+            if place == 21 && digit & 0b1111 != 0 {
+                return None;
+            }
+        }
+        Some(Self(bits.to_be_bytes()))
+    }
+}
+
 impl fmt::Display for Base64Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         for chunk in self.0.chunks(3) {
             let mut bits = [0; 3];
             bits[..chunk.len()].copy_from_slice(chunk);
@@ -92,5 +117,14 @@ mod tests {
         assert_eq!(zeros, "A".repeat(22));
         let ones = SessionId::from_random([0xff; 16]).to_string();
         assert_eq!(ones, format!("{}w", "_".repeat(21)));
+    }
+
+    #[test]
+    fn a_session_id_is_read_as_it_prints_and_in_no_other_way() {
+        let id = SessionId::from_random([0xfb, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 0x8f]);
+        let text = id.to_string();
+        assert_eq!(SessionId::parse(&text), Some(id));
+        let others = [&text[1..], &format!("{text}A"), &format!("{}x", &text[..21]), &format!("{}=", &text[..21]), ""];
+        others.iter().for_each(|it| assert_eq!(SessionId::parse(it), None, "{it}"));
     }
 }

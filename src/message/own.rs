@@ -1,8 +1,18 @@
 //! Which headers of a MESSAGE only the gateway writes.
 
 /// What the gateway alone says to a subscriber, or may come to say.
-const NAMES: [&str; 8] =
-    ["ack", "content-length", "destination", "message-id", "redelivered", "subscription", "user-name", "x-dropped"];
+const NAMES: [&str; 9] = [
+    "ack",
+    "content-length",
+    "destination",
+    "message-id",
+    "redelivered",
+    // By which Spring has its own services choose the `destination` that a client is shown.
+    "simpOrigDestination",
+    "subscription",
+    "user-name",
+    "x-dropped",
+];
 const PREFIX: &str = "stompgate-";
 
 /// Whether a publisher's header of that name is left out of a message, wherever it came from. It is asked once for each

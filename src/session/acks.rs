@@ -15,7 +15,8 @@ use crate::stomp::{Command, Frame, Version};
 struct Unsettled {
     subscription: SubscriptionKey,
     ack: AckMode,
-    token: AckToken,
+    /// `None` if the back end does not wait for it.
+    token: Option<AckToken>,
     is_orphan: bool,
 }
 
@@ -41,7 +42,7 @@ impl Acks {
         session: SessionId,
         subscription: SubscriptionKey,
         ack: AckMode,
-        token: AckToken,
+        token: Option<AckToken>,
     ) -> String {
         self.delivered += 1;
         self.unsettled.insert(self.delivered, Unsettled { subscription, ack, token, is_orphan: false });
@@ -99,9 +100,9 @@ impl Acks {
             let is_covered = |it: &Unsettled| scope == AckScope::Session || it.subscription == named.subscription;
             let before = self.unsettled.range(..settling.number).filter(|(_, it)| is_covered(it));
             let numbers: Vec<u64> = before.map(|(number, _)| *number).collect();
-            tokens.extend(numbers.into_iter().filter_map(|it| self.remove(it)).map(|it| it.token));
+            tokens.extend(numbers.into_iter().filter_map(|it| self.remove(it)?.token));
         }
-        tokens.push(named.token);
+        tokens.extend(named.token);
         tokens
     }
 

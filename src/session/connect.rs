@@ -32,7 +32,7 @@ impl Opening {
     }
 
     /// Says CONNECTED.
-    pub(super) fn finish(self, core: &mut Core, principal: Option<&Principal>) {
+    pub(super) fn finish(self, core: &mut Core, user: Option<Principal>) {
         let ours = core.settings.heartbeat;
         core.version = self.version;
         core.timers.connected(ours.sending_to(self.heartbeat), ours.receiving_from(self.heartbeat));
@@ -41,9 +41,10 @@ impl Opening {
         frame.header("heart-beat", &ours.to_string());
         frame.header("server", concat!("stompgate/", env!("CARGO_PKG_VERSION")));
         frame.header("session", &core.id.to_string());
-        if let Some(principal) = principal {
-            frame.header("user-name", principal.name());
+        if let Some(user) = &user {
+            frame.header("user-name", user.name());
         }
+        core.user = user;
         core.transmit(Sent::Connected, frame.finish());
     }
 }

@@ -116,7 +116,7 @@ impl Connected {
         };
         let name = subscription.name.in_messages();
         let frame = match (subscription.ack, token) {
-            (AckMode::Client | AckMode::ClientIndividual, Some(token)) => {
+            (AckMode::Client | AckMode::ClientIndividual, token) => {
                 let ack_id = self.acks.delivered(core.id, key, subscription.ack, token);
                 self.acks.keep(core.settings.unsettled_max);
                 message.frame(core.version, name, Marks { ack_id: Some(&ack_id), dropped, redelivered })
@@ -141,7 +141,7 @@ impl Connected {
 
     fn subscribe(&mut self, core: &mut Core, frame: Frame) -> Result<(), Refusal> {
         let receipt = receipt(&frame);
-        let subscribe = self.subscriptions.subscribe(frame, core.version, &core.settings, self.acks.orphans())?;
+        let subscribe = self.subscriptions.subscribe(frame, core, self.acks.orphans())?;
         let (op, key) = (core.next_op(), subscribe.key);
         core.act(Action::Subscribe { op, subscribe });
         self.in_flight.push(op, Then::Subscribed { receipt, key, asked: core.now });

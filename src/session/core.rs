@@ -11,13 +11,15 @@ use super::rate::{Rate, Rates};
 use super::refusal::Refusal;
 use super::settings::Settings;
 use super::timers::Timers;
-use crate::ident::{OpId, SessionId};
+use crate::ident::{OpId, Principal, SessionId};
 use crate::stomp::{Command, Encoder, Version};
 
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) id: SessionId,
     pub(super) settings: Arc<Settings>,
+    /// Who the client is, once CONNECT was accepted; `None` if that is nobody's business.
+    pub(super) user: Option<Principal>,
     pub(super) timers: Timers,
     pub(super) rates: Rates,
     /// Since when the gateway stops.
@@ -34,7 +36,8 @@ impl Core {
     pub(super) fn new(id: SessionId, settings: Arc<Settings>, now: Instant) -> Self {
         let timers = Timers::new(now, settings.connect_wait, settings.ping_interval, settings.write_stall_max);
         let (version, rates) = (Version::V1_0, Rates::default());
-        Self { id, settings, timers, rates, draining: None, now, version, actions: VecDeque::new(), ops: 0 }
+        let actions = VecDeque::new();
+        Self { id, settings, user: None, timers, rates, draining: None, now, version, actions, ops: 0 }
     }
 
     pub(super) fn act(&mut self, action: Action) {

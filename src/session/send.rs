@@ -23,10 +23,10 @@ pub(super) fn publish(
         return Err(Refusal::MessageIdSent);
     }
     let text = frame.header("destination").ok_or(Refusal::Missing { command: Command::Send, header: "destination" })?;
-    let destination = place::parse(text, settings)?;
+    let destination = place::to_send(text, settings)?;
     if matches!(destination, Destination::TempQueue(_)) {
         let remedy = "it is where answers come from; name it in reply-to";
-        return Err(Refusal::DestinationNotFor { command: Command::Send, destination: text.to_owned(), remedy });
+        return Err(place::not_for(Command::Send, text, remedy));
     }
     check_expiration(frame.header("expiration"))?;
     let reply_to = reply_to(frame.header("reply-to"), subscriptions, settings)?;

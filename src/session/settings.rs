@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::destination::Grammar;
+use crate::destination::{Grammar, UserPrefix};
 use crate::stomp::HeartBeat;
 
 /// The same for all sessions.
@@ -43,6 +43,8 @@ pub struct Settings {
     pub transaction_frames_max: usize,
     /// Deliveries that wait for an ACK or NACK, and those that the subscriptions may yet be given.
     pub unsettled_max: usize,
+    /// What destinations of users begin with.
+    pub user_prefix: UserPrefix,
     /// How long the network may take nothing while something waits for the client.
     pub write_stall_max: Duration,
 }
@@ -77,6 +79,7 @@ impl Default for Settings {
             transaction_bytes_max: 1024 * 1024,
             transaction_frames_max: 1_024,
             unsettled_max: 100_000,
+            user_prefix: UserPrefix::default(),
             write_stall_max: Duration::from_secs(10),
         }
     }

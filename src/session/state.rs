@@ -214,11 +214,11 @@ impl Session {
         let State::Opening(opening) = std::mem::replace(&mut self.state, State::AwaitingConnect) else { return };
         match outcome {
             Ok(answer) => {
-                let principal = match &answer {
-                    Answer::Opened { principal } => principal.as_ref(),
+                let user = match answer {
+                    Answer::Opened { principal } => principal,
                     Answer::Done => None,
                 };
-                opening.finish(&mut self.core, principal);
+                opening.finish(&mut self.core, user);
                 self.state = State::Connected(Box::default());
             }
             Err(fault) => self.refuse(Refusal::Broker(fault), opening.receipt.as_deref()),

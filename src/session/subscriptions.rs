@@ -1,11 +1,12 @@
 //! SUBSCRIBE, UNSUBSCRIBE, and what a session is subscribed to.
 
 use super::action::{AckMode, Subscribe, Unsubscribe};
+use super::core::Core;
 use super::name::SubscriptionName;
 use super::place;
 use super::refusal::{Limit, Refusal};
 use super::settings::Settings;
-use crate::destination::Destination;
+use crate::destination::{Destination, is_of_a_session};
 use crate::ident::{SubscriptionId, SubscriptionKey};
 use crate::stomp::{Command, Frame, Version};
 
@@ -43,18 +44,13 @@ impl Subscriptions {
         self.position(key).map(|at| self.live.remove(at))
     }
 
-    pub(super) fn subscribe(
-        &mut self,
-        frame: Frame,
-        version: Version,
-        settings: &Settings,
-        orphans: usize,
-    ) -> Result<Subscribe, Refusal> {
-        let destination = destination(&frame, settings)?;
+    pub(super) fn subscribe(&mut self, frame: Frame, core: &Core, orphans: usize) -> Result<Subscribe, Refusal> {
+        let settings = &core.settings;
+        let destination = destination(&frame, core)?;
         let is_durable = is_durable(&frame)?;
         let name = name(&frame)?.ok_or(Refusal::Missing { command: Command::Subscribe, header: "destination" })?;
         // STOMP asks for an id from 1.1 on; RabbitMQ's plugin never does.
-        let is_id_needed = version != Version::V1_0 && settings.close_on_error;
+        let is_id_needed = core.version != Version::V1_0 && settings.close_on_error;
         if is_id_needed && matches!(name, SubscriptionName::Destination(_)) {
             return Err(Refusal::Missing { command: Command::Subscribe, header: "id" });
         }
@@ -117,12 +113,16 @@ impl Subscriptions {
 }
 
 /// The `destination` header of a SUBSCRIBE, if one can be subscribed to it.
-fn destination(frame: &Frame, settings: &Settings) -> Result<Destination, Refusal> {
+fn destination(frame: &Frame, core: &Core) -> Result<Destination, Refusal> {
     let text =
         frame.header("destination").ok_or(Refusal::Missing { command: Command::Subscribe, header: "destination" })?;
-    match place::parse(text, settings)? {
+    // The queue of a topic subscription may be given a name (D20).
+    if let Some(queue) = frame.header("x-queue-name").filter(|it| is_of_a_session(it)) {
+        return Err(place::raw(Command::Subscribe, queue));
+    }
+    match place::to_subscribe(text, core)? {
         Destination::TempQueue(_) => {
-            Err(not_for(Command::Subscribe, text, "answers arrive by themselves; name it in reply-to"))
+            Err(place::not_for(Command::Subscribe, text, "answers arrive by themselves; name it in reply-to"))
         }
         usual @ (Destination::AmqQueue(_)
         | Destination::Exchange { .. }
@@ -176,8 +176,4 @@ pub(super) fn boolean(frame: &Frame, header: &'static str) -> Result<Option<bool
         Some("false" | "False") => Ok(Some(false)),
         Some(other) => Err(Refusal::BadBoolean { header, value: other.to_owned() }),
     }
-}
-
-fn not_for(command: Command, destination: &str, remedy: &'static str) -> Refusal {
-    Refusal::DestinationNotFor { command, destination: destination.to_owned(), remedy }
 }

@@ -45,6 +45,14 @@ impl Client {
         client
     }
 
+    /// With a login whose passcode is the same. Returns the id of its session, too.
+    pub(crate) async fn connect_as(app: &App, login: &str) -> (Self, String) {
+        let mut client = Self::open(app).await;
+        client.send(&format!("CONNECT\naccept-version:1.2\nlogin:{login}\npasscode:{login}\n\n\0")).await;
+        let connected = client.expect("CONNECTED").await;
+        (client, connected.header("session").expect("a session has an id").to_owned())
+    }
+
     /// It has not sent CONNECT yet.
     pub(crate) async fn open(app: &App) -> Self {
         Self::open_at(app.http_addr).await

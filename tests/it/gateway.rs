@@ -1,7 +1,7 @@
 //! A whole gateway over real sockets: many clients, one that does not read, and nothing left behind.
 
 use futures::future::join_all;
-use stompgate::auth::Rules;
+use stompgate::auth::{Authenticator, Rules, User};
 use stompgate::config::Settings;
 use tokio::sync::Barrier;
 
@@ -77,6 +77,38 @@ async fn a_drain_closes_every_client_with_1012_and_then_the_gateway_ends() {
     let (drained, codes) = within(async { tokio::join!(app.shut_down(), closing) }).await;
     assert_eq!(drained, stompgate::lifecycle::Drained::All);
     assert!(codes.iter().all(|it| *it == 1012), "{codes:?}");
+}
+
+fn users(settings: &mut Settings) {
+    let user = |name: &str| User { login: name.into(), passcode: name.into() };
+    settings.authenticator = Authenticator::Users(vec![user("ann"), user("bob")]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_logged_in_is_a_user_and_who_has_not_is_reached_by_the_session() {
+    let subscribe = "SUBSCRIBE\nid:s\ndestination:/user/queue/a";
+    let app = client::start(users).await;
+    let ((mut ann, _), (mut bob, of_bob)) =
+        (Client::connect_as(&app, "ann").await, Client::connect_as(&app, "bob").await);
+    for client in [&mut ann, &mut bob] {
+        client.confirmed(subscribe, "").await;
+    }
+    bob.confirmed("SEND\ndestination:/user/ann/queue/a", "for ann").await;
+    let message = ann.expect("MESSAGE").await;
+    assert_eq!((message.header("destination"), &*message.body), (Some("/user/queue/a"), &b"for ann"[..]));
+    ann.confirmed(&format!("SEND\ndestination:/user/{of_bob}/queue/a"), "for that session").await;
+    assert_eq!(bob.expect("MESSAGE").await.body, "for that session");
+    ann.send("SEND\ndestination:/user/bob\nreceipt:r\n\n\0").await;
+    let error = ann.expect("ERROR").await;
+    assert_eq!((error.header("message"), error.header("receipt-id")), (Some("Invalid destination"), Some("r")));
+    // Without a list of users a login proves nothing.
+    let app = client::start(|_| ()).await;
+    let ((mut nobody, id), mut other) = (Client::connect_as(&app, "ann").await, Client::connect(&app).await);
+    nobody.confirmed(subscribe, "").await;
+    other.confirmed("SEND\ndestination:/user/ann/queue/a", "unheard").await;
+    other.confirmed(&format!("SEND\ndestination:/user/{id}/queue/a"), "heard").await;
+    assert_eq!(nobody.expect("MESSAGE").await.body, "heard");
+    assert_eq!(metric(&app, "stompgate_broker_memory_user_unreached_messages_total").await, 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

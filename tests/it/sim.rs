@@ -134,6 +134,7 @@ impl World {
         let request = LinkRequest {
             session: SessionId::from_random(self.rng.random()),
             credentials: Credentials::default(),
+            user: None,
             outbox: Arc::clone(&outbox),
         };
         let link = self.broker.open(request).now_or_never().unwrap().unwrap();

@@ -23,6 +23,8 @@ pub(super) struct Context {
     /// For what is held until it can be published.
     pub(super) budget: Budget,
     pub(super) topic_exchange: ShortString,
+    pub(super) user_exchange: ShortString,
+    pub(super) session_exchange: ShortString,
     /// Which of [`Settings::urls`] is tried first: the one that let the last connection in, so that those of a generation
     /// are in one place.
     pub(super) first_url: AtomicUsize,
@@ -55,8 +57,21 @@ impl Context {
         lifecycle: Lifecycle,
         budget: Budget,
     ) -> Self {
-        let topic_exchange = ShortString::from(settings.topic_exchange.as_str());
-        Self { settings, account, metrics, lifecycle, budget, topic_exchange, first_url: AtomicUsize::new(0) }
+        // Names are short enough.
+        let exchanges = [&settings.topic_exchange, &settings.user_exchange, &settings.session_exchange];
+        let [topic_exchange, user_exchange, session_exchange] = exchanges.map(|it| ShortString::from(it.as_str()));
+        let first_url = AtomicUsize::new(0);
+        Self {
+            settings,
+            account,
+            metrics,
+            lifecycle,
+            budget,
+            topic_exchange,
+            user_exchange,
+            session_exchange,
+            first_url,
+        }
     }
 
     /// Of queues that RabbitMQ fills whether they are emptied or not.

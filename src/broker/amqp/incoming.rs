@@ -15,6 +15,12 @@ pub(super) fn message(context: &Context, ids: &Ids, delivery: Delivery) -> Messa
     Message::new(&ids.next_message(), &destination, headers, delivery.data.into())
 }
 
+/// For a user or a session that is subscribed to that.
+pub(super) fn addressed(context: &Context, ids: &Ids, rest: &str, delivery: Delivery) -> Message {
+    let headers = properties::from_amqp(&delivery.properties);
+    Message::new(&ids.next_message(), &context.settings.user_prefix.shown(rest), headers, delivery.data.into())
+}
+
 /// D31, except that what came through the configured topic exchange is a `/topic`, whatever the exchange is called.
 fn destination(topic_exchange: &str, exchange: &str, key: &str) -> String {
     if exchange == topic_exchange {

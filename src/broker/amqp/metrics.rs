@@ -39,6 +39,7 @@ pub struct Metrics {
     pub(super) accounts: IntGauge,
     pub(super) feed_queues: IntGauge,
     pub(super) feed_backlog: IntGauge,
+    pub(super) users: Users,
     connections: [IntGauge; Role::ALL.len()],
     confirmed: IntCounter,
     nacked: IntCounter,
@@ -76,6 +77,32 @@ impl PublishQueue {
     }
 }
 
+/// Of messages to users and to sessions, those that reached nobody.
+#[derive(Clone, Debug)]
+pub(super) struct Users {
+    /// RabbitMQ had no queue for them.
+    pub(super) absent: IntCounter,
+    /// They came here, and nobody is subscribed to that destination.
+    pub(super) not_subscribed: IntCounter,
+    /// They do not say to which destination they are.
+    pub(super) no_destination: IntCounter,
+}
+
+impl Users {
+    fn new(registry: &Registry) -> Self {
+        let unreached = registry.counters(
+            "broker_amqp_user_unreached_messages_total",
+            "Messages to users and sessions that reached nobody, here or anywhere.",
+            &["reason"],
+        );
+        Self {
+            absent: unreached.with_label_values(&["absent"]),
+            not_subscribed: unreached.with_label_values(&["not_subscribed"]),
+            no_destination: unreached.with_label_values(&["no_destination"]),
+        }
+    }
+}
+
 /// Of attempts to connect, of publishes, and of deliveries.
 fn outcomes(registry: &Registry) -> [IntCounterVec; 3] {
     let settled = "Deliveries of queues that were settled.";
@@ -106,6 +133,7 @@ impl Metrics {
             feed_queues: registry.gauge("broker_amqp_feed_queues", "Queues that subscriptions share."),
             feed_backlog: registry
                 .gauge("broker_amqp_feed_backlog_messages", "Messages that wait in such queues at RabbitMQ."),
+            users: Users::new(registry),
             connections: Role::ALL.map(|it| connections.with_label_values(&[it.as_str()])),
             connected: registry.gauge("broker_amqp_connected", "1 while RabbitMQ can be used."),
             connects: connects.with_label_values(&["connected"]),

@@ -18,6 +18,7 @@
 //! confirm is dropped; an acknowledgement never names tag 0; each wait has a deadline; it never reconnects by itself.
 
 mod accounts;
+mod addressed;
 mod availability;
 mod backoff;
 mod bench;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::tls::Tls;
 use super::url::Url;
 use crate::broker::Outage;
+use crate::destination::UserPrefix;
 
 /// The same for the whole gateway.
 #[derive(Clone, Debug)]
@@ -45,6 +46,12 @@ pub struct Settings {
     pub operation_timeout: Duration,
     /// Where `/topic/K` is published to and bound: a topic exchange that exists.
     pub topic_exchange: Name,
+    /// Where messages to users are published with the name of the user as the key, and those to sessions with the id of
+    /// the session: direct exchanges that the gateway declares.
+    pub user_exchange: Name,
+    pub session_exchange: Name,
+    /// What the destinations begin with that users are shown.
+    pub user_prefix: UserPrefix,
     /// Queues that all subscriptions of topics share.
     pub feed_shards: usize,
     /// Messages of one feed on their way to the gateway.
@@ -85,6 +92,9 @@ impl Default for Settings {
             reconnect_delay_max: Duration::from_secs(1),
             operation_timeout: Duration::from_secs(10),
             topic_exchange: Name("amq.topic".to_owned()),
+            user_exchange: Name("stompgate.user".to_owned()),
+            session_exchange: Name("stompgate.session".to_owned()),
+            user_prefix: UserPrefix::default(),
             feed_shards: 2,
             feed_prefetch: 2_000,
             feed_queue_bytes_max: 64 * 1024 * 1024,

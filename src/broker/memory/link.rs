@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use super::queue::{Consumer, ConsumerId};
 use super::queues::{Handle, Name};
 use super::{Shared, random_name};
-use crate::broker::{Outage, Pending};
+use crate::broker::{LinkRequest, Outage, Pending, user};
 use crate::delivery::{Item, Outbox, Subscriber};
-use crate::destination::{Destination, Pattern};
-use crate::ident::SubscriptionKey;
+use crate::destination::{Destination, Pattern, Whom};
+use crate::ident::{Principal, SessionId, SubscriptionKey};
 use crate::message::{AckToken, Message};
 use crate::session::{AckMode, Fault, Publish, Subscribe, Unsubscribe, Verdict};
 use crate::sync::lock;
@@ -27,6 +27,8 @@ pub struct Link {
 pub(super) struct LinkState {
     shared: Arc<Shared>,
     outbox: Arc<Outbox>,
+    session: SessionId,
+    user: Option<Principal>,
     subscriptions: HashMap<SubscriptionKey, Subscription>,
     /// Where to settle what was delivered, also to subscriptions that have ended.
     queues: BTreeMap<ConsumerId, Handle>,
@@ -37,6 +39,8 @@ pub(super) struct LinkState {
 enum Subscription {
     Consumer(ConsumerId),
     Topic(Pattern),
+    /// The rest of its destination.
+    User(Box<str>),
 }
 
 const NOT_EMBEDDED: Fault = Fault::Unsupported("/exchange and /amq/queue need RabbitMQ (broker.kind = \"amqp\")");
@@ -50,9 +54,11 @@ const DURABLE_SELECTS: Fault = Fault::Unsupported("a durable subscription has no
 const REPLIES_PREFETCH: u16 = 64;
 
 impl Link {
-    pub(super) fn new(shared: Arc<Shared>, outbox: Arc<Outbox>) -> Result<Self, Fault> {
+    pub(super) fn new(shared: Arc<Shared>, request: LinkRequest) -> Result<Self, Fault> {
+        let LinkRequest { session, credentials: _, user, outbox } = request;
         let (subscriptions, queues) = (HashMap::new(), BTreeMap::new());
-        let state = LinkState { shared: Arc::clone(&shared), outbox, subscriptions, queues, is_lost: false };
+        let state =
+            LinkState { shared: Arc::clone(&shared), outbox, session, user, subscriptions, queues, is_lost: false };
         let state = Arc::new(Mutex::new(state));
         let number = shared.presence.join(&state)?;
         Ok(Self { number, shared, state })
@@ -133,6 +139,7 @@ impl LinkState {
             Some(Subscription::Topic(pattern)) => {
                 self.shared.topics.remove(&pattern, &self.subscriber(unsubscribe.key));
             }
+            Some(Subscription::User(rest)) => self.leave_user(unsubscribe.key, &rest),
             Some(Subscription::Consumer(id)) => self.cancel(id, unsubscribe.is_final),
             None => (),
         }
@@ -156,8 +163,13 @@ impl LinkState {
         if let Some(key) = reply_to {
             headers.push("reply-to", &self.reply_destination(key)?);
         }
-        let Shared { topics, queues, metrics, .. } = &*self.shared;
         let id = format!("{}-{}", self.shared.process, self.shared.next_number());
+        let Shared { topics, queues, metrics, .. } = &*self.shared;
+        if let Destination::User { whom, rest } = &destination {
+            self.publish_to_user(whom, rest, &Message::new(&id, &self.shared.user_prefix.shown(rest), headers, body))?;
+            metrics.published.inc();
+            return Ok(());
+        }
         let message = Message::new(&id, &topics.grammar().show(&destination), headers, body);
         match destination {
             Destination::AmqQueue(_)
@@ -185,11 +197,16 @@ impl LinkState {
         let topics = &self.shared.topics;
         let selector = topics.selector(&headers)?;
         let name = match destination {
-            Destination::AmqQueue(_)
-            | Destination::Exchange { .. }
-            | Destination::App(_)
-            | Destination::Foreign(_)
-            | Destination::User { .. } => return Err(NOT_EMBEDDED),
+            Destination::AmqQueue(_) | Destination::Exchange { .. } | Destination::App(_) | Destination::Foreign(_) => {
+                return Err(NOT_EMBEDDED);
+            }
+            Destination::User { whom: Whom::Name(_) | Whom::Session(_), .. } => return Err(user::NOT_NAMED),
+            Destination::User { .. } if selector.is_some() => return Err(QUEUE_SELECTS),
+            Destination::User { whom: Whom::Subscriber, rest } => {
+                self.join_user(key, &rest);
+                self.subscriptions.insert(key, Subscription::User(rest));
+                return Ok(());
+            }
             Destination::Queue(_) if selector.is_some() && !topics.are_queues_topics() => return Err(QUEUE_SELECTS),
             Destination::Queue(name) if !topics.are_queues_topics() => Name::Shared(name),
             Destination::ReplyQueue(_) | Destination::TempQueue(_) => {
@@ -212,6 +229,34 @@ impl LinkState {
         self.consume(key, &name, prefetch)
     }
 
+    fn publish_to_user(&self, whom: &Whom, rest: &str, message: &Message) -> Result<(), Fault> {
+        let Shared { users, sessions, metrics, .. } = &*self.shared;
+        let reached = match whom {
+            Whom::Name(name) => users.fan_out(&user::key(name, rest), message),
+            Whom::Session(id) => sessions.fan_out(&user::key(&id.to_string(), rest), message),
+            Whom::Subscriber => return Err(user::NOT_NAMED),
+        };
+        metrics.delivered.inc_by(reached as u64);
+        metrics.user_unreached.inc_by(u64::from(reached == 0));
+        Ok(())
+    }
+
+    fn join_user(&self, key: SubscriptionKey, rest: &str) {
+        let Shared { users, sessions, .. } = &*self.shared;
+        sessions.insert(&user::pattern(&self.session.to_string(), rest), self.subscriber(key));
+        if let Some(it) = &self.user {
+            users.insert(&user::pattern(it.name(), rest), self.subscriber(key));
+        }
+    }
+
+    fn leave_user(&self, key: SubscriptionKey, rest: &str) {
+        let Shared { users, sessions, .. } = &*self.shared;
+        sessions.remove(&user::pattern(&self.session.to_string(), rest), &self.subscriber(key));
+        if let Some(it) = &self.user {
+            users.remove(&user::pattern(it.name(), rest), &self.subscriber(key));
+        }
+    }
+
     fn consume(&mut self, key: SubscriptionKey, name: &Name, prefetch: u16) -> Result<(), Fault> {
         let id = ConsumerId(self.shared.next_number());
         let consumer = Consumer::new(Arc::clone(&self.outbox), key, prefetch);
@@ -231,7 +276,9 @@ impl LinkState {
             Some(Subscription::Consumer(id)) => {
                 self.queues.get(id).map(|it| it.name().to_string()).ok_or(Fault::Unavailable)
             }
-            Some(Subscription::Topic(_)) | None => Err(Fault::Unsupported("this subscription takes no replies")),
+            Some(Subscription::Topic(_) | Subscription::User(_)) | None => {
+                Err(Fault::Unsupported("this subscription takes no replies"))
+            }
         }
     }
 
@@ -261,8 +308,12 @@ impl LinkState {
 
     fn leave(&mut self) {
         for (key, subscription) in std::mem::take(&mut self.subscriptions) {
-            if let Subscription::Topic(pattern) = subscription {
-                self.shared.topics.remove(&pattern, &self.subscriber(key));
+            match subscription {
+                Subscription::Consumer(_) => {}
+                Subscription::Topic(pattern) => {
+                    self.shared.topics.remove(&pattern, &self.subscriber(key));
+                }
+                Subscription::User(rest) => self.leave_user(key, &rest),
             }
         }
         let mut consumers: Vec<_> = std::mem::take(&mut self.queues).into_iter().collect();

@@ -14,6 +14,7 @@ pub struct Metrics {
     pub delivered: IntCounter,
     pub expired: IntCounter,
     pub dropped: IntCounter,
+    pub user_unreached: IntCounter,
 }
 
 impl Metrics {
@@ -30,6 +31,10 @@ impl Metrics {
             dropped: registry.counter(
                 "broker_memory_dropped_messages_total",
                 "Oldest messages dropped from full queues of topic subscriptions.",
+            ),
+            user_unreached: registry.counter(
+                "broker_memory_user_unreached_messages_total",
+                "Messages to users and sessions that nobody was subscribed to.",
             ),
         }
     }

@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rand::distr::{Alphanumeric, SampleString};
 
 use super::{LinkRequest, Outage};
+use crate::delivery::Table;
+use crate::destination::UserPrefix;
 use crate::session::Fault;
 use account::Account;
 use outage::Presence;
@@ -36,6 +38,10 @@ pub struct Broker(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     topics: Topics,
+    /// Subscriptions below `/user` of those that have a name, and of every session.
+    users: Table,
+    sessions: Table,
+    user_prefix: UserPrefix,
     queues: Queues,
     presence: Presence,
     metrics: Metrics,
@@ -47,9 +53,13 @@ struct Shared {
 impl Broker {
     pub fn new(settings: Settings, metrics: Metrics) -> Self {
         let topics = Topics::new(&settings);
+        let user_prefix = settings.user_prefix.clone();
         let account = Arc::new(Account::new(settings, metrics.clone()));
         Self(Arc::new(Shared {
             topics,
+            users: Table::default(),
+            sessions: Table::default(),
+            user_prefix,
             queues: Queues::new(account),
             presence: Presence::default(),
             metrics,
@@ -59,7 +69,7 @@ impl Broker {
     }
 
     pub fn open(&self, request: LinkRequest) -> Result<Link, Fault> {
-        Link::new(Arc::clone(&self.0), request.outbox)
+        Link::new(Arc::clone(&self.0), request)
     }
 
     /// The broker goes away, as RabbitMQ does: what consumers have not settled is delivered again when it is back.

@@ -1,6 +1,6 @@
 //! What an operator decides about the embedded broker.
 
-use crate::destination::Syntax;
+use crate::destination::{Syntax, UserPrefix};
 
 /// Bounds and habits. A publish beyond a bound is refused, and the refusal names it.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Settings {
     pub selector_header: Option<Box<str>>,
     /// Of the text of a selector. What it costs to evaluate it grows with that.
     pub selector_bytes_max: usize,
+    /// What the destinations begin with that users are shown.
+    pub user_prefix: UserPrefix,
 }
 
 impl Default for Settings {
@@ -34,6 +36,7 @@ impl Default for Settings {
             queue_fan_out: false,
             selector_header: None,
             selector_bytes_max: 512,
+            user_prefix: UserPrefix::default(),
         }
     }
 }

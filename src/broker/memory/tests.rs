@@ -37,7 +37,8 @@ fn outbox() -> Arc<Outbox> {
 fn open(broker: &Broker) -> Session {
     let outbox = outbox();
     let session = SessionId::from_random([0; 16]);
-    let request = LinkRequest { session, credentials: Credentials::default(), outbox: Arc::clone(&outbox) };
+    let (credentials, outbox_of_link) = (Credentials::default(), Arc::clone(&outbox));
+    let request = LinkRequest { session, credentials, user: None, outbox: outbox_of_link };
     Session { link: broker.open(request).unwrap(), outbox }
 }
 
@@ -373,7 +374,12 @@ async fn a_broker_that_goes_away_without_holding_takes_the_links_along() {
     assert!(matches!(session.outbox.pop(), Some(Item::LinkLost)));
     assert_eq!(session.send(&queue("q"), "2", &[]), Err(Fault::Unavailable));
     let outbox = outbox();
-    let request = LinkRequest { session: SessionId::from_random([1; 16]), credentials: Credentials::default(), outbox };
+    let request = LinkRequest {
+        session: SessionId::from_random([1; 16]),
+        credentials: Credentials::default(),
+        user: None,
+        outbox,
+    };
     assert_eq!(broker.open(request).map(drop), Err(Fault::Unavailable));
 
     broker.resume();

@@ -8,6 +8,7 @@ use crate::broker::{Outage, amqp};
 use crate::config::Broker;
 use crate::config::kind::{bytes, choice, duration, number, parsed, string, urls};
 use crate::config::reader::Reader;
+use crate::destination::UserPrefix;
 
 /// The words of `broker.kind`.
 #[derive(Clone, Copy, PartialEq)]
@@ -21,7 +22,7 @@ const IDENTITIES: &[(&str, amqp::Identity)] =
 
 const OUTAGES: &[(&str, Outage)] = &[("hold", Outage::Hold), ("reject", Outage::Reject)];
 
-pub(super) fn broker(reader: &mut Reader) -> Broker {
+pub(super) fn broker(reader: &mut Reader, user_prefix: &UserPrefix) -> Broker {
     let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp)];
     let kind = choice(words).worded("`memory` or `amqp` (`stomp` does not exist yet)");
     let kind = reader.key("broker.kind", kind, BrokerKind::Memory);
@@ -30,7 +31,9 @@ pub(super) fn broker(reader: &mut Reader) -> Broker {
     let hold_time = reader.time("broker.hold_time", default.hold_time);
     let ready_grace = reader.time("broker.ready_grace", default.ready_grace);
     // Both sections are read, so that what is wrong in the other one is found before the day it is used.
-    let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ready_grace, ..amqp(reader) });
+    let memory = memory(reader, user_prefix);
+    let user_prefix = user_prefix.clone();
+    let amqp = amqp::Settings { outage, hold_time, ready_grace, user_prefix, ..amqp(reader) };
     match kind {
         BrokerKind::Amqp => Broker::Amqp(amqp),
         BrokerKind::Memory => Broker::Memory(memory),
@@ -39,7 +42,7 @@ pub(super) fn broker(reader: &mut Reader) -> Broker {
 
 fn amqp(reader: &mut Reader) -> amqp::Settings {
     let default = amqp::Settings::default();
-    let exchange = parsed("a name of 1 to 255 bytes", |it: &amqp::Name| it.as_str().to_owned());
+    let exchange = || parsed("a name of 1 to 255 bytes", |it: &amqp::Name| it.as_str().to_owned());
     let connection_name = string("a name of 1 to 200 bytes", |it| (1..=200).contains(&it.len()));
     let (linger, in_flight) = (duration(Duration::ZERO..=HOUR), "broker.amqp.publishes_in_flight_max");
     let feed_bytes = u32::try_from(GIB).expect("a GiB is less than four");
@@ -57,7 +60,9 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
         reconnect_delay_min: reader.time("broker.amqp.reconnect_delay_min", default.reconnect_delay_min),
         reconnect_delay_max: reader.time("broker.amqp.reconnect_delay_max", default.reconnect_delay_max),
         operation_timeout: reader.time("broker.amqp.operation_timeout", default.operation_timeout),
-        topic_exchange: reader.key("broker.amqp.topic_exchange", exchange, default.topic_exchange),
+        topic_exchange: reader.key("broker.amqp.topic_exchange", exchange(), default.topic_exchange),
+        user_exchange: reader.key("broker.amqp.user_exchange", exchange(), default.user_exchange),
+        session_exchange: reader.key("broker.amqp.session_exchange", exchange(), default.session_exchange),
         feed_shards: reader.key("broker.amqp.feed_shards", number(1..=64), default.feed_shards),
         feed_prefetch: reader.key("broker.amqp.feed_prefetch", number(1..=u16::MAX), default.feed_prefetch),
         feed_queue_bytes_max: reader.key(
@@ -80,6 +85,12 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
         &["broker.amqp.reconnect_delay_min", "broker.amqp.reconnect_delay_max"],
         amqp.reconnect_delay_min <= amqp.reconnect_delay_max,
         "breaks a rule: broker.amqp.reconnect_delay_min must not be longer than broker.amqp.reconnect_delay_max",
+    );
+    let exchanges = [&amqp.topic_exchange, &amqp.user_exchange, &amqp.session_exchange];
+    reader.rule(
+        &["broker.amqp.user_exchange", "broker.amqp.session_exchange", "broker.amqp.topic_exchange"],
+        (0..3).all(|it| exchanges[it] != exchanges[(it + 1) % 3]),
+        "breaks a rule: topics, users and sessions need an exchange each",
     );
     reader.rule(
         &["broker.amqp.url"],

@@ -4,11 +4,11 @@ use super::GIB;
 use crate::broker::memory::Settings;
 use crate::config::kind::{bytes, choice, flag, string};
 use crate::config::reader::Reader;
-use crate::destination::Syntax;
+use crate::destination::{Syntax, UserPrefix};
 
 const PATTERNS: &[(&str, Syntax)] = &[("rabbitmq", Syntax::Words), ("ant", Syntax::Ant)];
 
-pub(super) fn memory(reader: &mut Reader) -> Settings {
+pub(super) fn memory(reader: &mut Reader, user_prefix: &UserPrefix) -> Settings {
     let default = Settings::default();
     let (patterns, fan_out) = ("broker.memory.patterns", "broker.memory.queue_fan_out");
     // Others are for the gateway, whatever they hold.
@@ -29,6 +29,7 @@ pub(super) fn memory(reader: &mut Reader) -> Settings {
             bytes(16..=65_536),
             default.selector_bytes_max,
         ),
+        user_prefix: user_prefix.clone(),
     };
     reader.rule(
         &[fan_out, patterns],

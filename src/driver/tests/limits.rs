@@ -11,13 +11,8 @@ fn gateway() -> Gateway {
         transaction_bytes_max: 10,
         ..session::Settings::default()
     };
-    let broker = memory::Settings {
-        queue_messages_max: 1,
-        queue_bytes_max: 1_000,
-        queues_max: 2,
-        bytes_max: 1_500,
-        ..memory::Settings::default()
-    };
+    let bounds = memory::Settings { queue_messages_max: 1, queue_bytes_max: 1_000, ..memory::Settings::default() };
+    let broker = memory::Settings { queues_max: 2, bytes_max: 1_500, ..bounds };
     Gateway::with_broker(session, delivery::Settings::default(), broker)
 }
 

@@ -12,6 +12,7 @@ mod states;
 mod subscribe;
 mod timers;
 mod transactions;
+mod users;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

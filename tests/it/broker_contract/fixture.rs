@@ -9,7 +9,7 @@ use bytes::Bytes;
 use stompgate::broker::{Broker, Link, LinkRequest, Pending};
 use stompgate::delivery::{self, Budget, Item, Outbox, Outboxes};
 use stompgate::destination::Destination;
-use stompgate::ident::{SessionId, SubscriptionId, SubscriptionKey};
+use stompgate::ident::{Principal, SessionId, SubscriptionId, SubscriptionKey};
 use stompgate::message::{AckToken, Delivery};
 use stompgate::session::{AckMode, Credentials, Fault, Publish, Subscribe, Unsubscribe, Verdict};
 use stompgate::stomp::Headers;
@@ -38,6 +38,7 @@ pub(crate) struct Fixture {
 /// A link, and the session that it belongs to.
 #[derive(Debug)]
 pub(crate) struct Session {
+    pub(crate) id: SessionId,
     link: Option<Link>,
     outbox: Arc<Outbox>,
     modes: HashMap<SubscriptionKey, AckMode>,
@@ -54,26 +55,38 @@ impl Fixture {
     }
 
     pub(crate) async fn open_with(&self, settings: delivery::Settings) -> Session {
-        let opened = self.try_open(settings, Credentials::default()).await;
+        let opened = self.try_open(settings, Credentials::default(), None).await;
         opened.expect("the broker under test runs")
+    }
+
+    /// A session of that user.
+    pub(crate) async fn open_as(&self, user: &str) -> Session {
+        let (settings, user) = (delivery::Settings::default(), Some(Principal::new(user)));
+        self.try_open(settings, Credentials::default(), user).await.expect("the broker under test runs")
     }
 
     pub(crate) async fn try_open(
         &self,
         settings: delivery::Settings,
         credentials: Credentials,
+        user: Option<Principal>,
     ) -> Result<Session, Fault> {
         let metrics = delivery::Metrics::new(&Registry::default());
         let outbox = Arc::new(Outboxes::new(settings, Budget::new(usize::MAX, metrics.clone()), metrics).open());
-        let request =
-            LinkRequest { session: SessionId::from_random(rand::random()), credentials, outbox: Arc::clone(&outbox) };
+        let id = SessionId::from_random(rand::random());
+        let request = LinkRequest { session: id, credentials, user, outbox: Arc::clone(&outbox) };
         let link = Some(self.broker.open(request).await?);
-        Ok(Session { link, outbox, modes: HashMap::new(), last_key: 0 })
+        Ok(Session { id, link, outbox, modes: HashMap::new(), last_key: 0 })
     }
 
     /// A topic of this case alone. `words` may hold wildcards.
     pub(crate) fn topic(&self, words: &str) -> Destination {
         Destination::Topic(format!("test.{}.{words}", self.run).into())
+    }
+
+    /// A user of this case alone.
+    pub(crate) fn user(&self, name: &str) -> String {
+        format!("test.{}.{name}", self.run)
     }
 
     pub(crate) fn queue(&self, name: &str) -> Destination {

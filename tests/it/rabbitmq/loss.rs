@@ -217,5 +217,5 @@ async fn open(gateway: &Gateway) -> Result<(), Fault> {
     let metrics = delivery::Metrics::new(&Registry::default());
     let budget = Budget::new(usize::MAX, metrics.clone());
     let outbox = Outboxes::new(delivery::Settings::default(), budget, metrics).open().into();
-    gateway.broker.open(LinkRequest { session, credentials, outbox }).await.map(drop)
+    gateway.broker.open(LinkRequest { session, credentials, user: None, outbox }).await.map(drop)
 }

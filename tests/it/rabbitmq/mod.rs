@@ -32,6 +32,7 @@ mod scale;
 mod streams;
 mod support;
 mod tls;
+mod users;
 mod whole;
 
 pub(crate) use support::Gateway;

@@ -51,7 +51,7 @@ impl Gateway {
 
     /// A session of that client.
     pub(crate) async fn open(&self, credentials: Credentials) -> Result<Session, Fault> {
-        self.fixture().try_open(delivery::Settings::default(), credentials).await
+        self.fixture().try_open(delivery::Settings::default(), credentials, None).await
     }
 
     /// The sum of a metric (of a histogram, of what was observed) over those of its labels that contain `label`.

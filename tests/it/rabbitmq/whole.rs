@@ -4,6 +4,7 @@ use rand::RngExt;
 use rand::distr::Alphanumeric;
 use stompgate::admin::check_ready;
 use stompgate::app::App;
+use stompgate::auth::Authenticator;
 use stompgate::broker::amqp;
 use stompgate::config::{Broker, Settings};
 
@@ -17,6 +18,9 @@ pub(crate) async fn start(url: amqp::Url) -> App {
 
 pub(crate) async fn start_with(amqp: amqp::Settings, change: impl FnOnce(&mut Settings)) -> App {
     let app = client::start(|settings| {
+        if amqp.identity == amqp::Identity::Client {
+            settings.authenticator = Authenticator::Broker;
+        }
         settings.broker = Broker::Amqp(amqp);
         change(settings);
     })

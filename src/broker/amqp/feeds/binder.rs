@@ -149,6 +149,7 @@ impl<'a> Binder<'a> {
     async fn try_bind(&mut self, route: &Route) -> Result<(), Fault> {
         let bound = match route.exchange.kind(self.parts, &mut self.desk).await? {
             Kind::QueuePerKey => self.bind_queue(route).await,
+            Kind::Addressed => self.bind_pattern(route).await.map_err(|it| self.parts.context.needs_permissions(it)),
             Kind::Topic => self.bind_pattern(route).await,
         };
         match &bound {

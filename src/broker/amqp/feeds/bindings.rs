@@ -27,7 +27,7 @@ const LINGERING_MAX: usize = 1_000;
 /// The routes of one lane. `R` names one, `S` a subscriber, `W` tells it that its route is bound.
 #[derive(Debug)]
 pub(super) struct Bindings<R, S, W> {
-    linger: Duration,
+    linger: fn(&R) -> Duration,
     entries: HashMap<R, Entry<S, W>>,
     binds: VecDeque<R>,
     /// What was bound when all was lost.
@@ -106,7 +106,7 @@ impl Turn {
 }
 
 impl<R: Clone + Eq + Hash, S: Clone + Eq + Hash, W> Bindings<R, S, W> {
-    pub(super) fn new(linger: Duration) -> Self {
+    pub(super) fn new(linger: fn(&R) -> Duration) -> Self {
         Self {
             linger,
             entries: HashMap::new(),
@@ -300,7 +300,7 @@ impl<R: Clone + Eq + Hash, S: Clone + Eq + Hash, W> Bindings<R, S, W> {
     }
 
     fn begin_to_linger(&mut self, route: &R, now: Instant) {
-        let due = (now + self.linger, self.lingered);
+        let due = (now + (self.linger)(route), self.lingered);
         self.lingered += 1;
         let entry = self.entries.get_mut(route).expect("the caller has just seen it");
         entry.state = State::Lingering { due };

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
 
 use lapin::options::ExchangeDeclareOptions;
 use lapin::types::{FieldTable, ShortString};
@@ -14,6 +15,7 @@ use lapin::{Channel, ExchangeKind};
 
 use super::Parts;
 use super::queue::{Audience, Queue};
+use crate::broker::amqp::addressed;
 use crate::broker::amqp::bench::find_exchange;
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::desk::Desk;
@@ -30,19 +32,39 @@ use crate::sync::lock;
 pub(super) struct Exchanges {
     by_name: Arc<Mutex<HashMap<ShortString, Weak<Exchange>>>>,
     shards: usize,
+    linger: Duration,
 }
+
+/// Who looks for a user that has gone must not find one for long. Long enough for a page to be loaded again.
+const USER_LINGER_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) name: ShortString,
+    keys: Keys,
+    /// How long a key stays bound after its last subscriber has gone.
+    pub(super) linger: Duration,
     kind: PerGeneration<Kind>,
     shards: Box<[Shard]>,
     home: Exchanges,
 }
 
+/// What the binding keys are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Keys {
+    /// What clients subscribe to.
+    Patterns,
+    /// Ids of sessions, at the gateway's own exchange for them.
+    Sessions,
+    /// Names of users, at the gateway's own exchange for them.
+    Users,
+}
+
 /// How its subscriptions are served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Kind {
+    /// By a few queues with all their keys: whom a message is for is known without the exchange.
+    Addressed,
     /// By a queue for each binding key: what arrives there is for all of them, however the exchange routes. That is right
     /// for every kind of exchange, and takes a channel each.
     QueuePerKey,
@@ -54,6 +76,7 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct Shard {
     pub(super) table: Arc<Table>,
+    keys: Keys,
     queue: PerGeneration<Queue>,
 }
 
@@ -65,19 +88,29 @@ pub(super) struct Route {
 }
 
 impl Exchanges {
-    pub(super) fn new(shards: usize) -> Self {
-        Self { by_name: Arc::default(), shards: shards.max(1) }
+    pub(super) fn new(shards: usize, linger: Duration) -> Self {
+        Self { by_name: Arc::default(), shards: shards.max(1), linger }
     }
 
-    pub(super) fn get(&self, name: &ShortString) -> Arc<Exchange> {
+    pub(super) fn get(&self, name: &ShortString, keys: Keys) -> Arc<Exchange> {
         let mut by_name = self.by_name();
         if let Some(exchange) = by_name.get(name).and_then(Weak::upgrade) {
             return exchange;
         }
-        let shards =
-            (0..self.shards).map(|_| Shard { table: Arc::default(), queue: PerGeneration::default() }).collect();
-        let exchange =
-            Arc::new(Exchange { name: name.clone(), kind: PerGeneration::default(), shards, home: self.clone() });
+        let shard = |_| Shard { table: Arc::default(), keys, queue: PerGeneration::default() };
+        let exchange = Arc::new(Exchange {
+            name: name.clone(),
+            keys,
+            linger: match keys {
+                Keys::Patterns => self.linger,
+                // None comes back.
+                Keys::Sessions => Duration::ZERO,
+                Keys::Users => self.linger.min(USER_LINGER_MAX),
+            },
+            kind: PerGeneration::default(),
+            shards: (0..self.shards).map(shard).collect(),
+            home: self.clone(),
+        });
         by_name.insert(name.clone(), Arc::downgrade(&exchange));
         exchange
     }
@@ -100,6 +133,10 @@ impl Exchange {
     /// from its words when it refuses to take the exchange for one of another type. It creates nothing then.
     pub(super) async fn kind(&self, parts: &Parts, desk: &mut Desk) -> Result<Kind, Fault> {
         let ask = async || {
+            if self.keys != Keys::Patterns {
+                addressed::declare(&parts.context, desk, &self.name).await?;
+                return Ok(Kind::Addressed);
+            }
             if let Some(kind) = known_kind(&parts.context, self.name.as_str()) {
                 return Ok(kind);
             }
@@ -132,7 +169,11 @@ impl Shard {
     pub(super) async fn queue(&self, parts: &Parts) -> Result<ShortString, Fault> {
         let open = async || {
             let opened = Queue::open(parts).await?;
-            Ok(opened.start(parts, Audience::Matching(self.table.clone())))
+            let audience = match self.keys {
+                Keys::Patterns => Audience::Matching(self.table.clone()),
+                Keys::Sessions | Keys::Users => Audience::Addressed(self.table.clone()),
+            };
+            Ok(opened.start(parts, audience))
         };
         self.queue.of(parts.generation).get_or_try_init(open).await.map(|it| it.name.clone())
     }

@@ -40,8 +40,9 @@ type State = Bindings<Route, Arc<Seat>, Waiter>;
 pub(super) type Waiter = oneshot::Sender<Result<(), Fault>>;
 
 impl Lane {
-    pub(super) fn new(linger: Duration) -> Self {
-        Self { bindings: Mutex::new(Some(Bindings::new(linger))), changed: Notify::new() }
+    pub(super) fn new() -> Self {
+        let bindings = Bindings::new(|route: &Route| route.exchange.linger);
+        Self { bindings: Mutex::new(Some(bindings)), changed: Notify::new() }
     }
 
     /// Says whether the route is bound already; if not, the waiter is told when it is.

@@ -20,6 +20,7 @@ mod lane;
 mod queue;
 
 use std::hash::{Hash, Hasher};
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,7 +28,7 @@ use lapin::types::ShortString;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use self::backlog::Queues;
-use self::exchange::{Exchanges, Route};
+use self::exchange::{Exchanges, Keys, Route};
 use self::lane::{Lane, Waiter};
 use super::connection::Role;
 use super::context::{Context, no_channel};
@@ -36,9 +37,10 @@ use super::ids::Ids;
 use super::line::Line;
 use super::shared_line::SharedLine;
 use super::tasks::Tasks;
-use crate::broker::Pending;
+use crate::broker::{Pending, user};
 use crate::delivery::{Item, Subscriber};
 use crate::destination::Pattern;
+use crate::ident::{Principal, SessionId};
 use crate::session::Fault;
 
 /// Binds in flight at a time, each on a channel of its own. RabbitMQ is the slower side: 10,000 binds took 17 s with one
@@ -78,21 +80,27 @@ pub(super) struct Parts {
 
 /// A subscription of a link. Nothing is delivered after it was dropped; what it needed stays bound for a while.
 #[derive(Debug)]
-pub(super) struct Subscription(Arc<Seat>);
+pub(super) struct Subscription {
+    seat: Arc<Seat>,
+    /// For the user, beside that for the session.
+    of_user: Option<Arc<Seat>>,
+}
 
 /// The place of a subscription in its table and its lane, until it leaves.
 #[derive(Debug)]
 struct Seat {
     feeds: Feeds,
     route: Route,
+    /// What it asks for of what is bound, unless that is all of it.
+    own: Option<Pattern>,
     subscriber: Subscriber,
     has_left: AtomicBool,
 }
 
 impl Feeds {
     pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, epochs: &Epochs) -> Self {
-        let exchanges = Exchanges::new(context.settings.feed_shards);
-        let lanes = (0..LANES).map(|_| Lane::new(context.settings.unbind_linger)).collect();
+        let exchanges = Exchanges::new(context.settings.feed_shards, context.settings.unbind_linger);
+        let lanes = (0..LANES).map(|_| Lane::new()).collect();
         let feeds = Self(Arc::new(Shared { context: context.clone(), epochs: epochs.clone(), exchanges, lanes }));
         for lane in 0..LANES {
             tasks.spawn(lane::run(feeds.clone(), lane));
@@ -107,27 +115,57 @@ impl Feeds {
         pattern: Pattern,
         subscriber: Subscriber,
     ) -> (Subscription, Pending) {
-        let route = Route { exchange: self.0.exchanges.get(exchange), pattern };
-        let seat = Arc::new(Seat { feeds: self.clone(), route, subscriber, has_left: AtomicBool::new(false) });
+        let route = Route { exchange: self.0.exchanges.get(exchange, Keys::Patterns), pattern };
+        let (seat, pending) = self.take(route, None, subscriber);
+        (Subscription { seat, of_user: None }, pending)
+    }
+
+    /// What is sent to that session, or to its user, with that rest.
+    pub(super) fn subscribe_user(
+        &self,
+        session: SessionId,
+        user: Option<&Principal>,
+        rest: &str,
+        subscriber: Subscriber,
+    ) -> (Subscription, Pending) {
+        let Context { user_exchange, session_exchange, .. } = &*self.0.context;
+        let take = |exchange, keys, name: &str| {
+            let route = Route { exchange: self.0.exchanges.get(exchange, keys), pattern: Pattern::literal(name) };
+            self.take(route, Some(user::pattern(name, rest)), subscriber.clone())
+        };
+        let (seat, pending) = take(session_exchange, Keys::Sessions, &session.to_string());
+        let Some(user) = user else { return (Subscription { seat, of_user: None }, pending) };
+        let (of_user, also_pending) = take(user_exchange, Keys::Users, user.name());
+        (Subscription { seat, of_user: Some(of_user) }, Pending::both(pending, also_pending))
+    }
+
+    fn take(&self, route: Route, own: Option<Pattern>, subscriber: Subscriber) -> (Arc<Seat>, Pending) {
+        let seat = Arc::new(Seat { feeds: self.clone(), route, own, subscriber, has_left: AtomicBool::new(false) });
         // Before the bind, so that nothing published after it is missed.
-        seat.route.shard().table.insert(&seat.route.pattern, seat.subscriber.clone());
+        seat.route.shard().table.insert(seat.pattern(), seat.subscriber.clone());
         let (done, answer) = oneshot::channel();
         let is_bound = seat.lane().subscribe(&seat, done);
         let pending = if is_bound { Pending::ready(Ok(())) } else { Pending::Waiting(answer) };
-        (Subscription(seat), pending)
+        (seat, pending)
     }
 }
 
 impl Subscription {
     /// Whether RabbitMQ did not bind it: the session was told, and nothing will be delivered.
     pub(super) fn has_failed(&self) -> bool {
-        self.0.has_left.load(Ordering::Relaxed)
+        self.seats().any(|it| it.has_left.load(Ordering::Relaxed))
+    }
+
+    fn seats(&self) -> impl Iterator<Item = &Arc<Seat>> {
+        iter::once(&self.seat).chain(&self.of_user)
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        self.0.leave();
+        for seat in self.seats() {
+            seat.leave();
+        }
     }
 }
 
@@ -136,7 +174,7 @@ impl Seat {
     fn leave(self: &Arc<Self>) -> bool {
         let leaves = !self.has_left.swap(true, Ordering::Relaxed);
         if leaves {
-            self.route.shard().table.remove(&self.route.pattern, &self.subscriber);
+            self.route.shard().table.remove(self.pattern(), &self.subscriber);
             self.lane().unsubscribe(self);
         }
         leaves
@@ -154,6 +192,10 @@ impl Seat {
         if self.leave() {
             self.subscriber.outbox.push_event(Item::SubscriptionEnded(self.subscriber.key));
         }
+    }
+
+    fn pattern(&self) -> &Pattern {
+        self.own.as_ref().unwrap_or(&self.route.pattern)
     }
 
     fn lane(&self) -> &Lane {

@@ -19,12 +19,15 @@ use tracing::{debug, warn};
 
 use super::Parts;
 use super::backlog::Listed;
+use crate::broker::amqp::addressed;
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::declarer::EXCLUSIVE;
 use crate::broker::amqp::incoming;
 use crate::broker::amqp::metrics::Counted;
+use crate::broker::user;
 use crate::delivery::Table;
 use crate::destination::Pattern;
+use crate::message::Message;
 use crate::session::Fault;
 
 /// How long a delivery may go unacknowledged when few arrive.
@@ -52,6 +55,8 @@ pub(super) struct Opened {
 /// Who gets what arrives.
 #[derive(Debug)]
 pub(super) enum Audience {
+    /// The user, or session, whose name is the routing key, if subscribed to the destination that a header says.
+    Addressed(Arc<Table>),
     /// Whose pattern matches the routing key.
     Matching(Arc<Table>),
     /// All with that binding key. The permit is for the queue's channel.
@@ -182,15 +187,36 @@ fn fan_out(parts: &Parts, audience: &Audience, delivery: Delivery) {
     }
     let key = delivery.routing_key.clone();
     let copies = copies(&delivery.properties);
-    let message = incoming::message(&parts.context, &parts.ids, delivery);
+    let copies = copies.iter().filter_map(|it| str::from_utf8(it.as_bytes()).ok());
+    let keys = iter::once(key.as_str()).chain(copies);
     match audience {
-        Audience::Matching(table) if copies.is_empty() => table.fan_out(key.as_str(), &message),
+        Audience::Addressed(table) => hand_out(parts, table, keys, delivery),
         Audience::Matching(table) => {
-            let copies = copies.iter().filter_map(|it| str::from_utf8(it.as_bytes()).ok());
-            table.fan_out_under(iter::once(key.as_str()).chain(copies), &message)
+            let message = incoming::message(&parts.context, &parts.ids, delivery);
+            fan_out_under(table, keys, &message);
         }
-        Audience::OfKey { table, pattern, .. } => table.fan_out_to(pattern, &message),
-    };
+        Audience::OfKey { table, pattern, .. } => {
+            table.fan_out_to(pattern, &incoming::message(&parts.context, &parts.ids, delivery));
+        }
+    }
+}
+
+/// To the users or sessions of those names.
+fn hand_out<'a>(parts: &Parts, table: &Table, names: impl Iterator<Item = &'a str>, delivery: Delivery) {
+    let users = &parts.context.metrics.users;
+    let Some(rest) = addressed::rest(&delivery.properties) else { return users.no_destination.inc() };
+    let keys: Vec<_> = names.map(|it| user::key(it, &rest)).collect();
+    let message = incoming::addressed(&parts.context, &parts.ids, &rest, delivery);
+    let reached = fan_out_under(table, keys.iter().map(String::as_str), &message);
+    users.not_subscribed.inc_by(u64::from(reached == 0));
+}
+
+fn fan_out_under<'a>(table: &Table, mut keys: impl Iterator<Item = &'a str> + Clone, message: &Message) -> usize {
+    let all = keys.clone();
+    match (keys.next(), keys.next()) {
+        (Some(key), None) => table.fan_out(key, message),
+        (_, _) => table.fan_out_under(all, message),
+    }
 }
 
 /// The further keys under which the publisher had RabbitMQ route the message.

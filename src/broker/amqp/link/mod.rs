@@ -14,7 +14,7 @@ use super::queue::{Declare, Kind};
 use super::relay::Relay;
 use crate::broker::{LinkRequest, Pending};
 use crate::delivery::Outbox;
-use crate::ident::{SessionId, SubscriptionKey};
+use crate::ident::{Principal, SessionId, SubscriptionKey};
 use crate::message::AckToken;
 use crate::session::{Fault, Publish, Subscribe, Unsubscribe, Verdict};
 use crate::stomp::Headers;
@@ -32,8 +32,10 @@ pub struct Link {
     /// The generation of the time when it was opened.
     begun_in: u64,
     session: SessionId,
+    user: Option<Principal>,
     outbox: Arc<Outbox>,
-    topics: HashMap<SubscriptionKey, Subscription>,
+    /// What feeds serve.
+    shared: HashMap<SubscriptionKey, Subscription>,
     queues: HashMap<Box<str>, Arc<Queue>>,
     replies: HashMap<SubscriptionKey, Arc<Replies>>,
     private: Option<Private>,
@@ -42,10 +44,10 @@ pub struct Link {
 impl Link {
     pub(super) fn open(relay: Arc<Relay>, request: LinkRequest) -> Result<Self, Fault> {
         // The relay is that of the account that they chose, or of the one that all share.
-        let LinkRequest { session, outbox, credentials: _ } = request;
+        let LinkRequest { session, outbox, user, credentials: _ } = request;
         let begun_in = relay.register(session, outbox.clone())?;
-        let (topics, queues, replies) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Ok(Self { relay, begun_in, session, outbox, topics, queues, replies, private: None })
+        let (shared, queues, replies) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Ok(Self { relay, begun_in, session, user, outbox, shared, queues, replies, private: None })
     }
 
     /// What can't be published waits for its turn as well, so that the answers keep the order of the calls.
@@ -61,7 +63,7 @@ impl Link {
     }
 
     pub fn unsubscribe(&mut self, unsubscribe: Unsubscribe) -> Pending {
-        match (self.topics.remove(&unsubscribe.key), &self.private) {
+        match (self.shared.remove(&unsubscribe.key), &self.private) {
             // Dropping it ends it.
             (Some(_), _) | (None, None) => Pending::ready(Ok(())),
             (None, Some(private)) => private.unsubscribe(unsubscribe.key, unsubscribe.is_final),

@@ -1,11 +1,15 @@
 //! Where a SEND goes, and what of it travels.
 
+use std::iter;
+
 use lapin::types::ShortString;
 
 use super::{Link, NOT_A_DESTINATION};
+use crate::broker::amqp::addressed::REST;
 use crate::broker::amqp::properties::{short, to_amqp};
 use crate::broker::amqp::publishing::{Content, Routed};
-use crate::destination::Destination;
+use crate::broker::user;
+use crate::destination::{Destination, Whom};
 use crate::session::{Fault, Publish};
 
 /// Words of a routing key. What RabbitMQ tries for it grows with their number to the power of the `#` in a pattern: with
@@ -22,13 +26,18 @@ impl Link {
             let text = format!("A message for RabbitMQ holds at most {max} bytes (broker.amqp.message_bytes_max)");
             return Err(Fault::Refused(text));
         }
+        let headers = match &destination {
+            Destination::User { rest, .. } => iter::once((REST, &**rest)).chain(headers.iter()).collect(),
+            _ => headers,
+        };
         let properties = to_amqp(&headers, &context.account)?;
-        let mut is_exchange_unsure = false;
+        let (mut is_exchange_unsure, mut is_mandatory) = (false, false);
         let (exchange, key, queue) = match destination {
             Destination::AmqQueue(name) | Destination::ReplyQueue(name) => {
                 (ShortString::default(), short("the name of a queue", &name)?, None)
             }
             Destination::Exchange { name, key } => {
+                context.check_open(&name)?;
                 is_exchange_unsure = name.as_ref() != context.topic_exchange.as_str();
                 check_words(&key)?;
                 (short("the name of an exchange", &name)?, short("a routing key", &key)?, None)
@@ -37,15 +46,23 @@ impl Link {
                 let queue = self.queue(&name, &headers)?;
                 (ShortString::default(), queue.name.clone(), Some(queue))
             }
-            Destination::TempQueue(_) | Destination::App(_) | Destination::Foreign(_) | Destination::User { .. } => {
+            Destination::TempQueue(_) | Destination::App(_) | Destination::Foreign(_) => {
                 return Err(NOT_A_DESTINATION);
+            }
+            Destination::User { whom, rest: _ } => {
+                (is_exchange_unsure, is_mandatory) = (true, true);
+                match whom {
+                    Whom::Name(name) => (context.user_exchange.clone(), short("the name of a user", &name)?, None),
+                    Whom::Session(id) => (context.session_exchange.clone(), short("an id", &id.to_string())?, None),
+                    Whom::Subscriber => return Err(user::NOT_NAMED),
+                }
             }
             Destination::Topic(topic) => {
                 check_words(&topic)?;
                 (context.topic_exchange.clone(), short("a topic", &topic)?, None)
             }
         };
-        Ok(Box::new(Routed { exchange, is_exchange_unsure, key, properties, body, queue, replies }))
+        Ok(Box::new(Routed { exchange, is_exchange_unsure, is_mandatory, key, properties, body, queue, replies }))
     }
 }
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use lapin::types::ShortString;
 
 use super::{Link, NOT_A_DESTINATION};
-use crate::broker::Pending;
 use crate::broker::amqp::declarer::Queue;
 use crate::broker::amqp::private::{Bound, Consume, Source};
 use crate::broker::amqp::properties::{DIRECT_REPLY_TO, short};
 use crate::broker::amqp::queue::{self, Declare, Kind};
+use crate::broker::{Pending, user};
 use crate::delivery::Subscriber;
-use crate::destination::{Destination, Pattern};
+use crate::destination::{Destination, Pattern, Whom};
 use crate::ident::SubscriptionKey;
 use crate::session::{AckMode, Fault, Subscribe};
 
@@ -25,6 +25,7 @@ impl Link {
         let source = match &subscribe.destination {
             Destination::AmqQueue(name) | Destination::ReplyQueue(name) => Source::Existing(queue_name(name)?),
             Destination::Exchange { name, key } => {
+                self.relay.context.check_open(name)?;
                 let exchange = short("the name of an exchange", name)?;
                 if is_shared(&subscribe) {
                     return self.subscribe_shared(subscribe.key, &exchange, key);
@@ -35,8 +36,12 @@ impl Link {
                 queue_name(name)?;
                 Source::Declared(self.queue_for(Kind::Consumed, name, &subscribe.headers)?)
             }
-            Destination::TempQueue(_) | Destination::App(_) | Destination::Foreign(_) | Destination::User { .. } => {
+            Destination::TempQueue(_) | Destination::App(_) | Destination::Foreign(_) => {
                 return Err(NOT_A_DESTINATION);
+            }
+            Destination::User { whom: Whom::Name(_) | Whom::Session(_), .. } => return Err(user::NOT_NAMED),
+            Destination::User { whom: Whom::Subscriber, rest } => {
+                return Ok(self.subscribe_user(subscribe.key, rest));
             }
             Destination::Topic(key) => {
                 let exchange = self.relay.context.topic_exchange.clone();
@@ -70,12 +75,25 @@ impl Link {
         pattern: &str,
     ) -> Result<Pending, Fault> {
         check_hashes(pattern)?;
-        // Those that RabbitMQ refused were told so; a session may go on trying.
-        self.topics.retain(|_, it| !it.has_failed());
+        self.forget_failed();
         let subscriber = Subscriber { outbox: self.outbox.clone(), key };
         let (subscription, pending) = self.relay.feeds.subscribe(exchange, Pattern::new(pattern), subscriber);
-        self.topics.insert(key, subscription);
+        self.shared.insert(key, subscription);
         Ok(pending)
+    }
+
+    fn subscribe_user(&mut self, key: SubscriptionKey, rest: &str) -> Pending {
+        self.forget_failed();
+        let subscriber = Subscriber { outbox: self.outbox.clone(), key };
+        let feeds = &self.relay.feeds;
+        let (subscription, pending) = feeds.subscribe_user(self.session, self.user.as_ref(), rest, subscriber);
+        self.shared.insert(key, subscription);
+        pending
+    }
+
+    /// Those that RabbitMQ refused were told so; a session may go on trying.
+    fn forget_failed(&mut self) {
+        self.shared.retain(|_, it| !it.has_failed());
     }
 }
 

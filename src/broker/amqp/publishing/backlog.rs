@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 use std::mem;
 
 use lapin::PublisherConfirm;
-use prometheus::IntGauge;
 use tokio::time::Instant;
 
 use super::Routed;
 use super::lanes::{Admitted, Lanes};
 use super::outgoing::Outgoing;
 use super::suspects::Suspects;
-use super::window::{Confirm, Window};
+use super::window::{Confirm, Counts, Window};
 use crate::ident::SessionId;
 use crate::session::Fault;
 
@@ -30,11 +29,11 @@ pub(super) struct Backlog<C = PublisherConfirm> {
 }
 
 impl<C: Confirm> Backlog<C> {
-    pub(super) fn new(window_max: usize, in_flight: IntGauge) -> Self {
+    pub(super) fn new(window_max: usize, counts: Counts) -> Self {
         Self {
             lanes: Lanes::new(),
             ready: VecDeque::new(),
-            window: Window::new(in_flight),
+            window: Window::new(counts),
             suspects: Suspects::new(),
             window_max: window_max.max(1),
         }

@@ -40,7 +40,7 @@ pub(super) fn publish_on(channel: Arc<Channel>, content: &Routed) -> Write {
         Some(address) => properties.clone().with_reply_to(address),
         None => properties.clone(),
     };
-    // Never mandatory: what nobody waits for vanishes, as with RabbitMQ's own plugin, and is confirmed.
-    let options = BasicPublishOptions { mandatory: false, immediate: false };
+    // It is confirmed either way; what nobody waits for vanishes, as with RabbitMQ's own plugin.
+    let options = BasicPublishOptions { mandatory: content.is_mandatory, immediate: false };
     async move { channel.basic_publish(exchange, key, options, &body, properties).await }.boxed()
 }

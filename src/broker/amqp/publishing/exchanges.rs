@@ -8,6 +8,7 @@ use lapin::types::ShortString;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::broker::amqp::addressed;
 use crate::broker::amqp::bench::find_exchange;
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::desk::Desk;
@@ -46,7 +47,7 @@ impl Exchanges {
         let desk = Desk::new(context.clone(), checks.clone());
         let (checks, waiting) = mpsc::channel(WAITING_MAX);
         let known = Arc::new(Known::default());
-        tasks.spawn(run(desk, known.clone(), waiting));
+        tasks.spawn(run(context.clone(), desk, known.clone(), waiting));
         Self { known, checks }
     }
 
@@ -89,11 +90,17 @@ impl Known {
     }
 }
 
-async fn run(mut desk: Desk, known: Arc<Known>, mut checks: mpsc::Receiver<Check>) {
+async fn run(context: Arc<Context>, mut desk: Desk, known: Arc<Known>, mut checks: mpsc::Receiver<Check>) {
     while let Some(Check { exchange, done }) = checks.recv().await {
         // Somebody else may have asked just before.
         let is_known = known.renew(&exchange, Instant::now());
-        let outcome = if is_known { Ok(()) } else { desk.work(|it| find_exchange(it, exchange.clone())).await };
+        let outcome = if is_known {
+            Ok(())
+        } else if context.is_addressed(exchange.as_str()) {
+            addressed::declare(&context, &mut desk, &exchange).await
+        } else {
+            desk.work(|it| find_exchange(it, exchange.clone())).await
+        };
         if outcome.is_ok() {
             known.insert(exchange, Instant::now());
         }

@@ -56,6 +56,8 @@ pub(super) struct Routed {
     pub(super) exchange: ShortString,
     /// A client has named it, so it may be missing.
     pub(super) is_exchange_unsure: bool,
+    /// RabbitMQ says when it is in no queue, for the counter.
+    pub(super) is_mandatory: bool,
     pub(super) key: ShortString,
     pub(super) properties: BasicProperties,
     pub(super) body: Bytes,

@@ -8,11 +8,11 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures::future::BoxFuture;
 use lapin::{Confirmation, PublisherConfirm};
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
 use tokio::time::Instant;
 
 use super::outgoing::{Outgoing, Turn};
-use crate::broker::amqp::metrics::Counted;
+use crate::broker::amqp::metrics::{Counted, Metrics};
 use crate::ident::SessionId;
 use crate::session::Fault;
 
@@ -29,7 +29,21 @@ pub(super) struct Window<C = PublisherConfirm> {
     entries: VecDeque<Entry<C>>,
     /// How many at the back are not known to be written.
     unwritten: usize,
+    counts: Counts,
+}
+
+/// What is counted of it.
+#[derive(Clone)]
+pub(super) struct Counts {
     in_flight: IntGauge,
+    /// Confirmed, and in no queue, where RabbitMQ was asked to say so.
+    returned: IntCounter,
+}
+
+impl Counts {
+    pub(super) fn new(metrics: &Metrics) -> Self {
+        Self { in_flight: metrics.publishes_in_flight.clone(), returned: metrics.users.absent.clone() }
+    }
 }
 
 pub(super) struct Entry<C = PublisherConfirm> {
@@ -56,8 +70,8 @@ pub(super) enum State<C = PublisherConfirm> {
 }
 
 impl<C: Confirm> Window<C> {
-    pub(super) fn new(in_flight: IntGauge) -> Self {
-        Self { entries: VecDeque::new(), unwritten: 0, in_flight }
+    pub(super) const fn new(counts: Counts) -> Self {
+        Self { entries: VecDeque::new(), unwritten: 0, counts }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,7 +99,7 @@ impl<C: Confirm> Window<C> {
     /// What the session has on a channel that is lost, unless some of it is not known to be: its order would be lost.
     pub(super) fn take_failed(&mut self, session: SessionId, cx: &mut Context<'_>) -> Vec<Outgoing> {
         let mut own = self.entries.iter_mut().filter(|it| it.publish.session == session);
-        if own.any(|it| it.poll_answer(&self.in_flight, cx).is_pending()) {
+        if own.any(|it| it.poll_answer(&self.counts, cx).is_pending()) {
             return Vec::new();
         }
         let is_taken = |it: &Entry<C>| it.publish.session == session && matches!(it.state, State::Failed(_));
@@ -107,7 +121,7 @@ impl<C: Confirm> Window<C> {
         self.unwritten = 0;
         let mut cx = Context::from_waker(Waker::noop());
         let entries = mem::take(&mut self.entries).into_iter();
-        entries.map(|entry| entry.end(&self.in_flight, &mut cx)).collect()
+        entries.map(|entry| entry.end(&self.counts, &mut cx)).collect()
     }
 
     /// Polls the write at once: that puts the frames into the library's queue, and so decides the order.
@@ -119,7 +133,7 @@ impl<C: Confirm> Window<C> {
         cx: &mut Context<'_>,
     ) {
         let mut entry = Entry { publish, state, observed_from, times_alone: 0, in_flight: None };
-        if entry.poll_write(&self.in_flight, cx).is_pending() || self.unwritten > 0 {
+        if entry.poll_write(&self.counts, cx).is_pending() || self.unwritten > 0 {
             self.unwritten += 1;
         }
         self.entries.push_back(entry);
@@ -130,7 +144,7 @@ impl<C: Confirm> Window<C> {
         let Some(front) = self.entries.front_mut() else { return };
         front.state = State::Writing(write);
         front.times_alone += 1;
-        match front.poll_write(&self.in_flight, cx) {
+        match front.poll_write(&self.counts, cx) {
             // What became of it is seen at the next poll.
             Poll::Ready(()) | Poll::Pending => {}
         }
@@ -140,13 +154,13 @@ impl<C: Confirm> Window<C> {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let was_writing = self.is_writing();
         while let Some(entry) = self.entries.len().checked_sub(self.unwritten).and_then(|it| self.entries.get_mut(it)) {
-            if entry.poll_write(&self.in_flight, cx).is_pending() {
+            if entry.poll_write(&self.counts, cx).is_pending() {
                 break;
             }
             self.unwritten -= 1;
         }
         let front = match self.entries.front_mut() {
-            Some(entry) => entry.poll_answer(&self.in_flight, cx),
+            Some(entry) => entry.poll_answer(&self.counts, cx),
             None => Poll::Pending,
         };
         if was_writing && !self.is_writing() { Poll::Ready(()) } else { front }
@@ -155,8 +169,8 @@ impl<C: Confirm> Window<C> {
 
 impl<C: Confirm> Entry<C> {
     /// What is left of it when no more answers come.
-    fn end(mut self, in_flight: &IntGauge, cx: &mut Context<'_>) -> Outgoing {
-        let poll = self.poll_answer(in_flight, cx);
+    fn end(mut self, counts: &Counts, cx: &mut Context<'_>) -> Outgoing {
+        let poll = self.poll_answer(counts, cx);
         let Self { mut publish, state, .. } = self;
         match (poll, state) {
             (Poll::Ready(()), State::Answered(outcome)) => publish.turn = Turn::Answer(outcome),
@@ -165,11 +179,11 @@ impl<C: Confirm> Entry<C> {
         publish
     }
 
-    fn poll_write(&mut self, in_flight: &IntGauge, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_write(&mut self, counts: &Counts, cx: &mut Context<'_>) -> Poll<()> {
         if let State::Writing(write) = &mut self.state {
             self.state = match ready!(write.as_mut().poll(cx)) {
                 Ok(confirm) => {
-                    self.in_flight = Some(Counted::new(in_flight));
+                    self.in_flight = Some(Counted::new(&counts.in_flight));
                     State::Confirming { confirm, written: Instant::now() }
                 }
                 Err(error) => State::Failed(error),
@@ -178,13 +192,18 @@ impl<C: Confirm> Entry<C> {
         Poll::Ready(())
     }
 
-    fn poll_answer(&mut self, in_flight: &IntGauge, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.poll_write(in_flight, cx));
+    fn poll_answer(&mut self, counts: &Counts, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_write(counts, cx));
         match &mut self.state {
             State::Answered(_) | State::Failed(_) => Poll::Ready(()),
             State::Confirming { confirm, .. } => {
                 self.state = match ready!(Pin::new(confirm).poll(cx)) {
-                    Ok(Confirmation::Ack(_) | Confirmation::NotRequested) => State::Answered(Ok(())),
+                    Ok(Confirmation::Ack(returned)) => {
+                        // The library may hand it out with the confirm of another message, but only once.
+                        counts.returned.inc_by(u64::from(returned.is_some()));
+                        State::Answered(Ok(()))
+                    }
+                    Ok(Confirmation::NotRequested) => State::Answered(Ok(())),
                     Ok(Confirmation::Nack(_)) => State::Answered(Err(Fault::Nacked)),
                     Err(error) => State::Failed(error),
                 };

@@ -20,7 +20,7 @@ use super::backlog::{BATCH, Backlog};
 use super::channel::publish_on;
 use super::outgoing::{Outgoing, Turn};
 use super::outlet::{Begin, Event, Outlet};
-use super::window::{Entry, State};
+use super::window::{Counts, Entry, State};
 use crate::broker::amqp::context::Context;
 use crate::broker::amqp::epochs::Epochs;
 use crate::broker::amqp::generation::Generation;
@@ -46,7 +46,7 @@ impl Writer {
         let window_max = context.settings.publishes_in_flight_max;
         Self {
             context: context.clone(),
-            backlog: Backlog::new(window_max, context.metrics.publishes_in_flight.clone()),
+            backlog: Backlog::new(window_max, Counts::new(&context.metrics)),
             outlet: None,
             former: None,
             blocked_until: None,

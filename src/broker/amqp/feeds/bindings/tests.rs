@@ -17,7 +17,7 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
-        Self { bindings: Bindings::new(LINGER), now: Instant::now() }
+        Self { bindings: Bindings::new(|_| LINGER), now: Instant::now() }
     }
 
     fn subscribe(&mut self, waiter: u32) -> Subscribed<u32> {

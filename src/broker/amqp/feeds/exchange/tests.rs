@@ -12,6 +12,8 @@ use crate::message::Message;
 use crate::stomp::Headers;
 use crate::telemetry::Registry;
 
+const LINGER: Duration = Duration::from_secs(30);
+
 fn name(text: &str) -> ShortString {
     ShortString::try_new(text).unwrap()
 }
@@ -29,7 +31,7 @@ proptest! {
         keys in prop::collection::vec(words(), 1..10),
         shards in 1..6_usize,
     ) {
-        let exchange = Exchanges::new(shards).get(&name("x"));
+        let exchange = Exchanges::new(shards, LINGER).get(&name("x"), Keys::Patterns);
         let metrics = Metrics::new(&Registry::default());
         let budget = Budget::new(usize::MAX, metrics.clone());
         let outbox = Arc::new(Outboxes::new(Settings::default(), budget, metrics).open());
@@ -60,11 +62,11 @@ proptest! {
 
 #[test]
 fn an_exchange_is_kept_as_long_as_somebody_has_it_and_no_longer() {
-    let exchanges = Exchanges::new(2);
-    let one = exchanges.get(&name("one"));
-    assert!(Arc::ptr_eq(&one, &exchanges.get(&name("one"))));
+    let exchanges = Exchanges::new(2, LINGER);
+    let one = exchanges.get(&name("one"), Keys::Patterns);
+    assert!(Arc::ptr_eq(&one, &exchanges.get(&name("one"), Keys::Patterns)));
     for number in 0..1_000 {
-        exchanges.get(&name(&number.to_string()));
+        exchanges.get(&name(&number.to_string()), Keys::Patterns);
     }
     assert_eq!(exchanges.by_name().len(), 1);
     drop(one);
@@ -73,14 +75,21 @@ fn an_exchange_is_kept_as_long_as_somebody_has_it_and_no_longer() {
 
 #[test]
 fn an_exchange_that_is_forgotten_has_a_successor_that_outlives_it() {
-    let exchanges = Exchanges::new(2);
-    let one = exchanges.get(&name("one"));
+    let exchanges = Exchanges::new(2, LINGER);
+    let one = exchanges.get(&name("one"), Keys::Patterns);
     exchanges.forget(&one);
-    let two = exchanges.get(&name("one"));
+    let two = exchanges.get(&name("one"), Keys::Patterns);
     assert!(!Arc::ptr_eq(&one, &two));
     let route = |exchange: &Arc<Exchange>| Route { exchange: exchange.clone(), pattern: Pattern::new("a") };
     assert_ne!(route(&one), route(&two));
     exchanges.forget(&one);
     drop(one);
-    assert!(Arc::ptr_eq(&two, &exchanges.get(&name("one"))));
+    assert!(Arc::ptr_eq(&two, &exchanges.get(&name("one"), Keys::Patterns)));
+}
+
+#[test]
+fn a_user_that_has_gone_is_bound_for_two_seconds_at_most_and_a_session_not_at_all() {
+    let linger = |usual, keys| Exchanges::new(2, Duration::from_secs(usual)).get(&name("x"), keys).linger.as_secs();
+    assert_eq!([Keys::Patterns, Keys::Users, Keys::Sessions].map(|it| linger(30, it)), [30, 2, 0]);
+    assert_eq!(linger(1, Keys::Users), 1);
 }

@@ -108,7 +108,7 @@ impl Model {
     fn new() -> Self {
         let metrics = Metrics::new(&Registry::default());
         Self {
-            backlog: Backlog::new(WINDOW_MAX, metrics.publishes_in_flight.clone()),
+            backlog: Backlog::new(WINDOW_MAX, Counts::new(&metrics)),
             room: Room::new(1 << 30, &metrics, &unbounded()),
             metrics,
             begun: Instant::now(),
@@ -361,6 +361,7 @@ fn routed() -> Box<Routed> {
     Box::new(Routed {
         exchange: "".into(),
         is_exchange_unsure: false,
+        is_mandatory: false,
         key: "".into(),
         properties: BasicProperties::default(),
         body: bytes::Bytes::new(),

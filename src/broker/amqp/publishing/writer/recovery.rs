@@ -60,7 +60,7 @@ impl Writer {
             if !is_culprit {
                 return self.answer_front(Err(Fault::Unavailable));
             }
-            let fault = exception(&self.context, error);
+            let fault = self.context.needs_permissions(exception(&self.context, error));
             self.backlog.suspects.insert(session, Instant::now());
             self.convict(&fault);
             self.answer_front(Err(fault));
