@@ -52,15 +52,9 @@ pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Se
     let broker = broker::broker(reader, &user_prefix);
     http.own_files += account_files(&broker);
     let (authenticator, rules) = auth(reader, &broker);
-    let is_checked_there = matches!(&broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
-    reader.rule(
-        &["broker.amqp.identity", "auth.users"],
-        !is_checked_there || matches!(authenticator, Authenticator::Open),
-        "is `client`, so that RabbitMQ checks logins and passcodes: leave out auth.users, or say `gateway`",
-    );
     reader.rule(
         &["session.sessions_per_user_max", "auth.users", "broker.amqp.identity"],
-        session.sessions_per_user_max == 0 || is_checked_there || !matches!(authenticator, Authenticator::Open),
+        session.sessions_per_user_max == 0 || !matches!(authenticator, Authenticator::Open),
         "is given, but nobody checks logins, so anybody could use up the sessions of another user: list auth.users, or \
          have RabbitMQ check them (broker.amqp.identity = \"client\")",
     );
