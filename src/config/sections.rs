@@ -1,5 +1,6 @@
 //! The keys: one function for each section. What a key means is said in `docs/CONFIG.md`.
 
+mod app;
 mod broker;
 
 use std::net::SocketAddr;
@@ -50,6 +51,7 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         !is_checked_there || matches!(authenticator, Authenticator::Open),
         "is `client`, so that RabbitMQ checks logins and passcodes: leave out auth.users, or say `gateway`",
     );
+    let handlers = app::app(reader, &broker);
     let admin = admin(reader);
     let lifecycle = drain(reader);
     let log = log(reader);
@@ -58,8 +60,9 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         admin.listen.is_none_or(|it| !collide(it, http.listen)),
         "is the same as admin.listen: clients and operators need an address each",
     );
-    let session = session::Settings { heartbeat, close_on_error, write_stall_max, ..session };
-    Settings { admin, authenticator, broker, delivery, http, lifecycle, limits, log, rules, session, stomp }
+    let has_routes = !handlers.routes.is_empty();
+    let session = session::Settings { heartbeat, close_on_error, has_routes, write_stall_max, ..session };
+    Settings { admin, authenticator, broker, delivery, handlers, http, lifecycle, limits, log, rules, session, stomp }
 }
 
 fn http(reader: &mut Reader) -> http::Settings {

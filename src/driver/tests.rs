@@ -58,6 +58,7 @@ impl Gateway {
             authenticator: Authenticator::Open,
             broker: Broker::Memory(broker),
             drain_period: Duration::from_secs(2),
+            handlers: None,
             lifecycle: Lifecycle::default(),
             limits: stomp::Limits::default(),
             metrics: Metrics::new(&metrics),

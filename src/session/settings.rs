@@ -15,6 +15,8 @@ pub struct Settings {
     pub bytes_per_second_max: usize,
     /// From the opened connection to an accepted CONNECT.
     pub connect_wait: Duration,
+    /// Whether there are routes for frames to `/app`; without one that is no destination.
+    pub has_routes: bool,
     /// What the gateway offers.
     pub heartbeat: HeartBeat,
     /// The same in SENDs.
@@ -60,6 +62,7 @@ impl Default for Settings {
             bytes_per_second_max: 0,
             close_on_error: true,
             connect_wait: Duration::from_secs(10),
+            has_routes: false,
             heartbeat: HeartBeat { send_ms: 10_000, receive_ms: 10_000 },
             messages_per_second_max: 0,
             ping_interval: Duration::from_secs(30),

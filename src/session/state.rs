@@ -70,6 +70,7 @@ impl Session {
             Input::Alive => self.core.timers.heard(now),
             Input::Deliver { delivery, dropped } => self.deliver(delivery, dropped),
             Input::Done { op, outcome } => self.done(op, outcome),
+            Input::Dismissed => self.dismiss(),
             Input::Drain => self.drain(),
             Input::Frame(frame) => self.frame(frame),
             Input::Gone => self.close(CloseReason::Gone, None),
@@ -213,7 +214,7 @@ impl Session {
             Ok(answer) => {
                 let principal = match &answer {
                     Answer::Opened { principal } => principal.as_ref(),
-                    Answer::Done => None,
+                    Answer::Done | Answer::Untold(_) => None,
                 };
                 opening.finish(&mut self.core, principal);
                 self.state = State::Connected(Box::default());
@@ -235,6 +236,13 @@ impl Session {
             State::Connected(_) => self.leave(CloseReason::Draining, None),
             State::AwaitingConnect | State::Opening(_) => self.close(CloseReason::Draining, None),
             State::Leaving { .. } | State::Closed => {}
+        }
+    }
+
+    /// Where it is leaving already, it goes on to do so.
+    fn dismiss(&mut self) {
+        if matches!(self.state, State::Connected(_)) {
+            self.leave(CloseReason::Dismissed, None);
         }
     }
 

@@ -1,6 +1,6 @@
 //! SUBSCRIBE, UNSUBSCRIBE, and what a session is subscribed to.
 
-use super::action::{AckMode, Subscribe, Unsubscribe};
+use super::action::{AckMode, Holder, Subscribe, Unsubscribe};
 use super::name::SubscriptionName;
 use super::place;
 use super::refusal::{Limit, Refusal};
@@ -19,8 +19,17 @@ pub(super) struct Subscription {
     pub(super) ack: AckMode,
     /// Deliveries that may wait for the client's ACK or NACK at a time.
     unsettled_max: u16,
+    holder: Holder,
     /// There is something at the broker that outlives it, unless its UNSUBSCRIBE says that it shall not.
     is_kept: bool,
+}
+
+/// What an UNSUBSCRIBE took out.
+#[derive(Debug)]
+pub(super) struct Unsubscribed {
+    pub(super) id: SubscriptionId,
+    pub(super) holder: Holder,
+    pub(super) unsubscribe: Unsubscribe,
 }
 
 /// Few for most clients, so a list in the order of the keys is smaller and faster than a map.
@@ -50,15 +59,17 @@ impl Subscriptions {
         settings: &Settings,
         orphans: usize,
     ) -> Result<Subscribe, Refusal> {
-        let destination = destination(&frame)?;
-        let is_durable = is_durable(&frame)?;
+        let destination = destination(&frame, settings)?;
+        // What is answered once is neither acknowledged nor kept.
+        let is_held = !matches!(destination, Destination::App(_));
+        let is_durable = is_durable(&frame)? && is_held;
         let name = name(&frame)?.ok_or(Refusal::Missing { command: Command::Subscribe, header: "destination" })?;
         // STOMP asks for an id from 1.1 on; RabbitMQ's plugin never does.
         let is_id_needed = version != Version::V1_0 && settings.close_on_error;
         if is_id_needed && matches!(name, SubscriptionName::Destination(_)) {
             return Err(Refusal::Missing { command: Command::Subscribe, header: "id" });
         }
-        let ack = ack_mode(frame.header("ack"))?;
+        let ack = ack_mode(frame.header("ack")).map(|it| if is_held { it } else { AckMode::Auto })?;
         let prefetch = prefetch(frame.header("prefetch-count"), settings)?;
         if self.by_name(&name).is_some() {
             return Err(Refusal::SubscriptionExists(name));
@@ -74,17 +85,19 @@ impl Subscriptions {
         let id = name.id().clone();
         // UNSUBSCRIBE never deletes the queue of a durable subscription to an exchange (U5).
         let is_kept = is_durable && matches!(destination, Destination::Topic(_));
-        let key = self.add(name, ack, unsettled_max, is_kept);
+        let holder = if is_held { Holder::Broker } else { Holder::Nobody };
+        let key = self.add(name, ack, unsettled_max, holder, is_kept);
         Ok(Subscribe { key, id, destination, ack, prefetch, is_durable, headers: frame.headers })
     }
 
     /// Takes the subscription out: nothing that arrives for it later is passed on.
-    pub(super) fn unsubscribe(&mut self, frame: &Frame) -> Result<Unsubscribe, Refusal> {
+    pub(super) fn unsubscribe(&mut self, frame: &Frame) -> Result<Unsubscribed, Refusal> {
         let is_final = is_durable(frame)?;
         let name = name(frame)?.ok_or(Refusal::UnsubscribeUnnamed)?;
         let key = self.by_name(&name).map(|it| it.key);
         let removed = key.and_then(|it| self.remove(it)).ok_or(Refusal::SubscriptionUnknown(name))?;
-        Ok(Unsubscribe { key: removed.key, is_final: is_final && removed.is_kept })
+        let unsubscribe = Unsubscribe { key: removed.key, is_final: is_final && removed.is_kept };
+        Ok(Unsubscribed { id: removed.name.id().clone(), holder: removed.holder, unsubscribe })
     }
 
     /// The key for the answers that go to that private queue; the same one for each use of its name.
@@ -96,14 +109,21 @@ impl Subscriptions {
         if self.live.len() >= settings.subscriptions_max {
             return Err(Refusal::Limit(Limit::Subscriptions { max: settings.subscriptions_max }));
         }
-        Ok(self.add(name, AckMode::Auto, 0, false))
+        Ok(self.add(name, AckMode::Auto, 0, Holder::Broker, false))
     }
 
-    fn add(&mut self, name: SubscriptionName, ack: AckMode, unsettled_max: u16, is_kept: bool) -> SubscriptionKey {
+    fn add(
+        &mut self,
+        name: SubscriptionName,
+        ack: AckMode,
+        unsettled_max: u16,
+        holder: Holder,
+        is_kept: bool,
+    ) -> SubscriptionKey {
         self.keys += 1;
         let key = SubscriptionKey(self.keys);
         self.live.reserve_exact(1);
-        self.live.push(Subscription { key, name, ack, unsettled_max, is_kept });
+        self.live.push(Subscription { key, name, ack, unsettled_max, holder, is_kept });
         key
     }
 
@@ -117,10 +137,10 @@ impl Subscriptions {
 }
 
 /// The `destination` header of a SUBSCRIBE, if one can be subscribed to it.
-fn destination(frame: &Frame) -> Result<Destination, Refusal> {
+fn destination(frame: &Frame, settings: &Settings) -> Result<Destination, Refusal> {
     let text =
         frame.header("destination").ok_or(Refusal::Missing { command: Command::Subscribe, header: "destination" })?;
-    match place::parse(text)? {
+    match place::parse(text, settings)? {
         Destination::TempQueue(_) => {
             Err(not_for(Command::Subscribe, text, "answers arrive by themselves; name it in reply-to"))
         }

@@ -1,0 +1,4 @@
+//! `/app`: clients in front, services behind.
+
+mod replies;
+mod service;
