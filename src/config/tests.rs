@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::*;
 
+mod app;
 mod reloading;
 
 /// A file of the test's own, removed when it is dropped.
@@ -110,10 +111,10 @@ fn every_fault_is_told_at_once_with_its_origin() {
         "FILE: http.prot is unknown; there are allowed_origins, backlog, connections_max, connections_per_ip_max, demo, \
          forwarded, handshakes_max, header_timeout, listen, path, proxy_protocol, requests_time_max, tls, \
          trusted_proxies",
-        "FILE: nonsense is unknown; there are admin, auth, broker, delivery, drain, http, limits, log, session, stomp",
-        "STOMPGATE__SESION__CONNECT_WAIT: sesion.connect_wait is in no known section; there are admin, auth, broker, \
+        "FILE: nonsense is unknown; there are admin, app, auth, broker, delivery, drain, http, limits, log, session, stomp",
+        "STOMPGATE__SESION__CONNECT_WAIT: sesion.connect_wait is in no known section; there are admin, app, auth, broker, \
          delivery, drain, http, limits, log, session, stomp",
-        "FILE: session.deeper.key is in no known section; there are admin, auth, broker, delivery, drain, http, limits, log, \
+        "FILE: session.deeper.key is in no known section; there are admin, app, auth, broker, delivery, drain, http, limits, log, \
          session, stomp",
     ];
     assert_eq!(faults(toml, variables), expected);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus::IntGauge;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::breaker::{Breaker, Change};
 use super::failure::{Cause, Failure};
@@ -64,17 +64,16 @@ impl Places {
 }
 
 impl Callee {
-    /// Waits for a place first.
+    /// Waits for a place first, for as long as the call may then take.
     pub(super) async fn call_in(&self, places: Places, outgoing: Outgoing) -> Result<Response, Failure> {
-        let deadline = Instant::now() + self.timeout;
-        let Ok(place) = timeout_at(deadline, places.free.acquire()).await else {
+        let Ok(place) = timeout(self.timeout, places.free.acquire()).await else {
             let max = places.max;
             let text = format!(
                 "The handler has {max} calls under way, and may have no more at a time (calls_max of its route)"
             );
             return Err(Failure::new(Cause::Limit, "all places are taken".to_owned()).told(text));
         };
-        let outcome = self.attempts(deadline, outgoing).await;
+        let outcome = self.call(outgoing).await;
         drop(place);
         outcome
     }

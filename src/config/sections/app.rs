@@ -31,10 +31,10 @@ pub(super) fn app(reader: &mut Reader, broker: &Broker) -> Settings {
     let default = Settings::default();
     let separators: &[_] = &[("slash", Separator::Slash), ("dot", Separator::Dot)];
     let separator = reader.key("app.separator", choice(separators), default.separator);
-    let routes = "a list of tables, see [Handlers](#handlers)";
+    let routes = "a list of tables, see [HANDLERS.md](HANDLERS.md#routes)";
     let routes = reader.tables("app.routes", routes, |table, before| route(table, before, separator, broker));
-    let hooks =
-        reader.tables("app.hooks", "a list of tables, see [Handlers](#handlers)", |table, _| hook(table, broker));
+    let hooks = "a list of tables, see [HANDLERS.md](HANDLERS.md#hooks)";
+    let hooks = reader.tables("app.hooks", hooks, |table, _| hook(table, broker));
     let secret = reader.key("app.secret", secret(), None);
     let ca = reader.key(CA, string("text; empty for none", |_| true), String::new());
     let connect_timeout = reader.time("app.connect_timeout", default.connect_timeout);

@@ -1,6 +1,7 @@
 //! Sessions as dialogues: what goes in and what comes out, each as a line of text, with time passed in.
 
 mod acks;
+mod app;
 mod closing;
 mod connect;
 mod errors;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::destination::DestinationError;
 use crate::ident::SubscriptionId;
-use crate::session::{Limit, Refusal, SubscriptionName};
+use crate::session::{HandlerFault, Limit, Refusal, SubscriptionName};
 use crate::stomp::{Command, HeartBeatError};
 
 /// The least that each command needs to be understood.
@@ -101,6 +101,7 @@ fn faults_end_a_session_in_every_state() {
 pub(super) fn all_reasons() -> Vec<CloseReason> {
     let id = || "x".to_owned();
     let name = SubscriptionName::Id(SubscriptionId::new("x"));
+    let handler = |cause| Refusal::Broker(Fault::Handler { cause, text: id() });
     let refusals = vec![
         Refusal::AckMalformed { command: Command::Ack, header: "id" },
         Refusal::AckUnknown { id: id(), number: 1 },
@@ -116,6 +117,12 @@ pub(super) fn all_reasons() -> Vec<CloseReason> {
         Refusal::Broker(Fault::ConnectionLimit(id())),
         Refusal::Broker(Fault::Forbidden { destination: id() }),
         Refusal::Broker(Fault::Full { what: id(), max: 1, unit: "messages", setting: "x" }),
+        handler(HandlerFault::Failed),
+        handler(HandlerFault::Limit),
+        handler(HandlerFault::Missing),
+        handler(HandlerFault::Refused),
+        handler(HandlerFault::TimedOut),
+        handler(HandlerFault::Unavailable),
         Refusal::Broker(Fault::LoginMissing),
         Refusal::Broker(Fault::Nacked),
         Refusal::Broker(Fault::Refused(id())),
@@ -149,6 +156,7 @@ pub(super) fn all_reasons() -> Vec<CloseReason> {
         CloseReason::BrokerLost,
         CloseReason::ConnectTimeout { ms: 1 },
         CloseReason::Disconnected,
+        CloseReason::Dismissed,
         CloseReason::Draining,
         CloseReason::Gone,
         CloseReason::HeartBeatLost { ms: 1 },

@@ -1,4 +1,5 @@
 //! `/app`: clients in front, services behind.
 
+mod calls;
 mod replies;
 mod service;
