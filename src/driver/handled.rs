@@ -163,10 +163,11 @@ impl Driver {
         Sender { session: self.id, user: self.user.as_ref().map(|it| it.user().clone()) }
     }
 
-    fn request(&self, event: Event, op: OpId, destination: &Destination, headers: Headers) -> Request {
+    fn request(&mut self, event: Event, op: OpId, destination: &Destination, headers: Headers) -> Request {
         let path = if let Destination::App(path) = destination { path.clone() } else { Box::default() };
         let (sender, subscription, body) = (self.sender(), None, bytes::Bytes::new());
-        Request { event, path, sender, number: op.0, subscription, headers, body }
+        let attributes = self.attributes.get_or_insert_default().clone();
+        Request { event, path, sender, number: op.0, subscription, headers, body, attributes }
     }
 
     fn call(&mut self, op: OpId, request: Request, subscribed: Option<Box<Subscribed>>) {

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::auth::{Authenticator, Rules};
 use crate::broker::{Broker, Link};
 use crate::delivery::{Outbox, Outboxes};
-use crate::handlers::Handlers;
+use crate::handlers::{Attributes, Handlers};
 use crate::ident::{OpId, SessionId, SubscriptionId, SubscriptionKey};
 use crate::lifecycle::Lifecycle;
 use crate::message::AckToken;
@@ -96,6 +96,8 @@ struct Driver {
     link: Option<Link>,
     in_flight: VecDeque<InFlight>,
     calls: Calls,
+    /// Once a handler was called.
+    attributes: Option<Attributes>,
     /// Things that hooks were told of this session.
     notices: u64,
     settle_when_written: Vec<AckToken>,
@@ -168,6 +170,7 @@ impl Driver {
             link: None,
             in_flight: VecDeque::new(),
             calls: Calls::default(),
+            attributes: None,
             notices: 0,
             settle_when_written: Vec::new(),
             is_write_blocked: false,

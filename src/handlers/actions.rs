@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use super::answer::{Asked, Handled, Reply, To, Told, of_user};
+use super::attributes::Change;
 use super::failure::{Cause, Failure};
 use super::request::Event;
 use crate::destination::Whom;
@@ -20,7 +21,7 @@ pub(super) fn parse(asked: &Asked<'_>, body: &[u8]) -> Result<Handled, String> {
         return Err(format!("an answer has at most {ACTIONS_MAX} actions, not {}", actions.len()));
     }
     let mut handled = Handled { replies: Vec::new(), outcome: Ok(()), told: Told::Sender, ends_session: false };
-    let mut is_error = false;
+    let (mut is_error, mut changes) = (false, Vec::new());
     for (number, action) in actions.iter().enumerate() {
         let fault = |why: String| format!("action {}: {why}", number + 1);
         let fields = Fields(action.as_object().ok_or_else(|| fault("it is no object".to_owned()))?);
@@ -34,6 +35,11 @@ pub(super) fn parse(asked: &Asked<'_>, body: &[u8]) -> Result<Handled, String> {
             }
             // What a good answer means anyway.
             "receipt" => {}
+            "set-attribute" => {
+                let name = fields.required("name").map_err(fault)?.into();
+                let value = fields.text("value").map_err(fault)?.map(Into::into);
+                changes.push(Change { name, value });
+            }
             name => {
                 let to = fields.destination(asked, name).map_err(fault)?;
                 let (headers, body) = fields.content().map_err(fault)?;
@@ -41,6 +47,7 @@ pub(super) fn parse(asked: &Asked<'_>, body: &[u8]) -> Result<Handled, String> {
             }
         }
     }
+    asked.attributes.change(changes, asked.attribute_bytes_max)?;
     if !is_error {
         handled.told = Told::of(&asked.route.on_error);
     }

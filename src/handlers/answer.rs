@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::actions;
+use super::attributes::Attributes;
 use super::failure::{Cause, Failure};
 use super::request::{Event, Sender};
 use super::settings::{OnError, Route};
@@ -55,6 +56,8 @@ pub(super) struct Asked<'a> {
     pub(super) place: &'a Place,
     pub(super) event: Event,
     pub(super) sender: &'a Sender,
+    pub(super) attributes: &'a Attributes,
+    pub(super) attribute_bytes_max: usize,
 }
 
 pub(super) const ACTIONS: &str = "application/vnd.stompgate.actions+json";
@@ -98,10 +101,10 @@ impl Asked<'_> {
         if content_type.split(';').next().is_some_and(|it| it.trim().eq_ignore_ascii_case(ACTIONS)) {
             return actions::parse(self, &response.body).map_err(|why| Failure::new(Cause::Failed, why));
         }
-        let to = self.destinations(&response).map_err(|why| Failure::new(Cause::Failed, why))?;
         if response.body.is_empty() {
             return Ok(Handled::done(self.route, Vec::new()));
         }
+        let to = self.destinations(&response).map_err(|why| Failure::new(Cause::Failed, why))?;
         let (headers, body) = (content(&response.headers), response.body);
         let reply = |to| Reply { to, headers: headers.clone(), body: body.clone() };
         Ok(Handled::done(self.route, to.into_iter().map(reply).collect()))

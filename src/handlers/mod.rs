@@ -10,6 +10,7 @@
 
 mod actions;
 mod answer;
+mod attributes;
 mod breaker;
 mod call;
 mod failure;
@@ -38,6 +39,7 @@ use template::Place;
 use web::Web;
 
 pub use answer::{Handled, Reply, To, Told};
+pub use attributes::Attributes;
 pub use failure::{Cause, Failure};
 pub use metrics::Metrics;
 pub use pattern::{PREFIX, Pattern, PatternError, Separator};
@@ -58,6 +60,7 @@ struct Shared {
     hooks: Hooks,
     separator: Separator,
     header_bytes_max: usize,
+    attribute_bytes_max: usize,
     metrics: Metrics,
 }
 
@@ -88,8 +91,8 @@ impl Handlers {
         let mut routes: Vec<_> = settings.routes.iter().map(live).collect();
         // Of equals the first one counts.
         routes.sort_by_key(|it| it.route.pattern.specificity());
-        let Settings { separator, header_bytes_max, .. } = settings;
-        Self(Arc::new(Shared { routes, hooks, separator, header_bytes_max, metrics }))
+        let Settings { separator, header_bytes_max, attribute_bytes_max, .. } = settings;
+        Self(Arc::new(Shared { routes, hooks, separator, header_bytes_max, attribute_bytes_max, metrics }))
     }
 
     /// Begins when it is first polled.
@@ -123,14 +126,21 @@ impl Handlers {
     }
 
     async fn run(self, at: usize, place: Place, request: Request) -> Handled {
-        let Shared { routes, metrics, .. } = &*self.0;
+        let Shared { routes, metrics, attribute_bytes_max, .. } = &*self.0;
         let Live { route, callee, places } = &routes[at];
         let delivery = request.delivery();
         let outcome = match self.outgoing(&place, &request) {
             Ok(outgoing) => callee.call_in(places.clone(), outgoing).await,
             Err(failure) => Err(failure),
         };
-        let asked = Asked { route, place: &place, event: request.event, sender: &request.sender };
+        let asked = Asked {
+            route,
+            place: &place,
+            event: request.event,
+            sender: &request.sender,
+            attributes: &request.attributes,
+            attribute_bytes_max: *attribute_bytes_max,
+        };
         let mut handled = asked.handled(outcome);
         let outcome = handled.outcome.as_ref().map(|()| ()).map_err(|it| it.cause);
         metrics.called(request.event, outcome);

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::attributes::Attributes;
 use super::template::Place;
 use crate::ident::{Principal, SessionId, SubscriptionId};
 use crate::message::is_own_header;
@@ -54,6 +55,8 @@ pub struct Request {
     pub subscription: Option<SubscriptionId>,
     pub headers: Headers,
     pub body: Bytes,
+    /// Of the session.
+    pub attributes: Attributes,
 }
 
 /// What has happened to a session, for hooks.
@@ -94,6 +97,9 @@ impl Request {
             metadata.say("Subscription", id.as_str());
         }
         metadata.say("Delivery", &self.delivery());
+        for (name, value) in self.attributes.all() {
+            metadata.say(&format!("Attribute-{name}"), &value);
+        }
         for (name, value) in self.headers.iter() {
             if !is_own_header(name) && !NOT_TOLD.contains(&name) {
                 metadata.add(format!("Stomp-{name}"), value);
@@ -179,6 +185,7 @@ mod tests {
             subscription: Some(SubscriptionId::new("s")),
             headers: headers.into_iter().collect(),
             body: Bytes::new(),
+            attributes: Attributes::default(),
         };
         let place = Place { path: "/orders/7".into(), variables: vec![("id".into(), "7".into())] };
         let told: Vec<_> = request.metadata(&place).iter().map(|(name, value)| format!("{name}: {value}")).collect();

@@ -25,6 +25,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// What a frame may take as headers of a request.
     pub header_bytes_max: usize,
+    /// What handlers may remember of a session.
+    pub attribute_bytes_max: usize,
     /// The body of an answer.
     pub response_bytes_max: usize,
     /// Failures in a row after which a target is left alone.
@@ -110,6 +112,7 @@ impl Default for Settings {
             tls: None,
             connect_timeout: Duration::from_secs(2),
             header_bytes_max: 8 * 1024,
+            attribute_bytes_max: 1024,
             response_bytes_max: 1024 * 1024,
             breaker_failures: 10,
             breaker_pause: Duration::from_secs(5),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{GIB, HOUR, MIB, TIME_LIMIT_MIN};
 use crate::broker::amqp;
 use crate::config::Broker;
-use crate::config::kind::{Kind, choice, duration, list, number, parsed, quoted, secret, string};
+use crate::config::kind::{Kind, bytes, choice, duration, list, number, parsed, quoted, secret, string};
 use crate::config::reader::Reader;
 use crate::config::tables::Table;
 use crate::handlers::{Concurrency, Event, Hook, OnError, Pattern, Route, Separator, Settings, Target, Template, Tls};
@@ -44,6 +44,7 @@ pub(super) fn app(reader: &mut Reader, broker: &Broker) -> Settings {
         tls: None,
         connect_timeout,
         header_bytes_max: reader.size("app.header_bytes_max", MIB, default.header_bytes_max),
+        attribute_bytes_max: reader.key("app.attribute_bytes_max", bytes(0..=MIB), default.attribute_bytes_max),
         response_bytes_max: reader.size("app.response_bytes_max", GIB, default.response_bytes_max),
         breaker_failures: reader.key("app.breaker_failures", number(1..=1_000_000), default.breaker_failures),
         breaker_pause: reader.time("app.breaker_pause", default.breaker_pause),

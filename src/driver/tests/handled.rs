@@ -296,6 +296,24 @@ fn message_to_app() -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_handler_remembers_of_a_session_is_told_in_its_later_requests() {
+    let (gateway, service) = answering(|_| ());
+    let client = gateway.connect().await;
+    // The second one is there already when the first one is answered.
+    for number in ["1", "2"] {
+        client.send(&message("/app/a", number));
+    }
+    let actions = ("content-type", "application/vnd.stompgate.actions+json");
+    let call = service.next().await;
+    assert_eq!(call.says("Attribute-sum"), "");
+    call.answer(200, &[actions], r#"[{"action":"set-attribute","name":"sum","value":"55"}]"#);
+    assert_eq!(service.next().await.says("Attribute-sum"), "55");
+    let other = gateway.connect().await;
+    other.send(&message("/app/a", "3"));
+    assert_eq!(service.next().await.says("Attribute-sum"), "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn hooks_are_told_in_order_and_never_waited_for() {
     use handlers::Event::{Connected, Disconnected, Subscribed, Unsubscribed};
     let hook = Hook {

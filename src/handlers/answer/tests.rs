@@ -28,7 +28,9 @@ fn route(on_error: &str) -> Route {
 fn handled(event: Event, user: Option<&str>, on_error: &str, response: Response) -> Handled {
     let place = Place { path: "/rooms/7".into(), variables: vec![("room".into(), "7".into())] };
     let sender = Sender { session: SESSION, user: user.map(Principal::new) };
-    Asked { route: &route(on_error), place: &place, event, sender: &sender }.handled(Ok(response))
+    let (attributes, attribute_bytes_max) = (&Attributes::default(), 10);
+    let route = &route(on_error);
+    Asked { route, place: &place, event, sender: &sender, attributes, attribute_bytes_max }.handled(Ok(response))
 }
 
 fn response(status: u16, headers: &[(&str, &str)], body: &str) -> Response {
@@ -180,6 +182,8 @@ fn one_action_that_makes_no_sense_spoils_all() {
         r#"[{"action":"send-to-user","destination":"/queue/x","broadcast":"no"}]"#,
         r#"[{"action":"reply-subscription","body":"x"}]"#,
         r#"[{"action":"error"}]"#,
+        r#"[{"action":"set-attribute","value":"x"}]"#,
+        r#"[{"action":"set-attribute","name":"a","value":"0123456789"}]"#,
         "[1]",
         "nonsense",
         &format!("[{}]", [r#"{"action":"receipt"}"#; 101].join(",")),

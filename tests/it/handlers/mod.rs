@@ -2,4 +2,4 @@
 
 mod calls;
 mod replies;
-mod service;
+pub(crate) mod service;
