@@ -13,7 +13,7 @@ pub struct Failure {
     /// For operators alone: it may name hosts.
     pub detail: String,
     /// What the handler said, if that is for the client.
-    body: Option<(Headers, Bytes)>,
+    body: Option<Box<(Headers, Bytes)>>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -48,14 +48,15 @@ impl Failure {
     }
 
     pub(super) fn with_body(self, headers: Headers, body: Bytes) -> Self {
-        Self { body: Some((headers, body)), ..self }
+        Self { body: Some(Box::new((headers, body))), ..self }
     }
 
     /// As the message that a client gets in place of an answer.
     pub(super) fn message(&self) -> (Headers, Bytes) {
-        self.body.clone().unwrap_or_else(|| {
+        let own = || {
             let headers = Headers::from_iter([("content-type", "text/plain")]);
             (headers, Bytes::copy_from_slice(self.text.as_bytes()))
-        })
+        };
+        self.body.as_deref().cloned().unwrap_or_else(own)
     }
 }

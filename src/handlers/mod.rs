@@ -142,7 +142,7 @@ impl Handlers {
             attribute_bytes_max: *attribute_bytes_max,
         };
         let mut handled = asked.handled(outcome);
-        let outcome = handled.outcome.as_ref().map(|()| ()).map_err(|it| it.cause);
+        let outcome = handled.outcome.as_ref().err().map_or(Ok(()), |it| Err(it.cause));
         metrics.called(request.event, outcome);
         if let Err(failure) = &mut handled.outcome {
             let (pattern, cause) = (&route.pattern, &failure.detail);

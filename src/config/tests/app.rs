@@ -83,7 +83,7 @@ fn everything_that_is_wrong_is_told_at_once_by_its_place() {
     let target = "it must be `http://host:port/path`, `https://..` (neither with a login), or `amqp:` and the name of an \
                   exchange";
     let expected = [
-        format!("FILE: app.routes[0].match is missing: it must be a destination below `/app/`"),
+        "FILE: app.routes[0].match is missing: it must be a destination below `/app/`".to_owned(),
         "FILE: app.routes[0].on is empty: nothing would ever happen".to_owned(),
         format!("FILE: app.routes[0].target is \"ftp://a/\": {target}"),
         "FILE: app.routes[0].timeout is 10: it must be a time with its unit from 100ms to 1h".to_owned(),

@@ -97,11 +97,19 @@ fn faults_end_a_session_in_every_state() {
     }
 }
 
+const HANDLER_FAULTS: [HandlerFault; 6] = [
+    HandlerFault::Failed,
+    HandlerFault::Limit,
+    HandlerFault::Missing,
+    HandlerFault::Refused,
+    HandlerFault::TimedOut,
+    HandlerFault::Unavailable,
+];
+
 /// One of each reason, and of each refusal.
 pub(super) fn all_reasons() -> Vec<CloseReason> {
     let id = || "x".to_owned();
     let name = SubscriptionName::Id(SubscriptionId::new("x"));
-    let handler = |cause| Refusal::Broker(Fault::Handler { cause, text: id() });
     let refusals = vec![
         Refusal::AckMalformed { command: Command::Ack, header: "id" },
         Refusal::AckUnknown { id: id(), number: 1 },
@@ -117,12 +125,6 @@ pub(super) fn all_reasons() -> Vec<CloseReason> {
         Refusal::Broker(Fault::ConnectionLimit(id())),
         Refusal::Broker(Fault::Forbidden { destination: id() }),
         Refusal::Broker(Fault::Full { what: id(), max: 1, unit: "messages", setting: "x" }),
-        handler(HandlerFault::Failed),
-        handler(HandlerFault::Limit),
-        handler(HandlerFault::Missing),
-        handler(HandlerFault::Refused),
-        handler(HandlerFault::TimedOut),
-        handler(HandlerFault::Unavailable),
         Refusal::Broker(Fault::LoginMissing),
         Refusal::Broker(Fault::Nacked),
         Refusal::Broker(Fault::Refused(id())),
@@ -171,5 +173,6 @@ pub(super) fn all_reasons() -> Vec<CloseReason> {
         CloseReason::TransportViolated { rule: "x" },
         CloseReason::WriteStalled { ms: 1 },
     ];
-    refusals.into_iter().map(CloseReason::Refused).chain(reasons).collect()
+    let handlers = HANDLER_FAULTS.map(|cause| Refusal::Broker(Fault::Handler { cause, text: id() }));
+    refusals.into_iter().chain(handlers).map(CloseReason::Refused).chain(reasons).collect()
 }

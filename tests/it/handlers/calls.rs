@@ -220,3 +220,17 @@ async fn hooks_hear_who_comes_and_goes_and_a_drain_waits_for_them() {
     let (drained, ()) = within(async { tokio::join!(app.shut_down(), draining) }).await;
     assert_eq!(drained, stompgate::lifecycle::Drained::All);
 }
+
+/// A certificate for this machine that its own file alone makes trusted.
+#[tokio::test(flavor = "multi_thread")]
+async fn https_trusts_the_roots_of_the_file_and_no_others() {
+    let (service, ca_file) = Service::start_tls(async |_| answer(204, &[], "")).await;
+    let route = route("retries = 0").replace("http://", "https://");
+    for (roots, outcome) in [(format!("ca_file = '{}'", ca_file.display()), "RECEIPT"), (String::new(), "ERROR")] {
+        let app = gateway(&service, &format!("[app]\n{roots}\n{route}")).await;
+        let mut client = Client::connect(&app).await;
+        client.send("SEND\ndestination:/app/a\nreceipt:r\n\n\0").await;
+        client.expect(outcome).await;
+    }
+    std::fs::remove_file(ca_file).unwrap();
+}

@@ -157,7 +157,7 @@ async fn that_nobody_listens_is_known_at_once() {
 async fn a_call_whose_connection_is_lost_is_made_again_on_the_next_one() {
     let mut service = Service::start("#").await;
     let name = unique();
-    let app = gateway(&service.exchange, &name, "timeout = '50s'\nretries = 100").await;
+    let app = gateway(&service.exchange, &name, "timeout = '10m'\nretries = 100").await;
     let mut client = Client::connect(&app).await;
     client.send("SEND\ndestination:/app/a\nreceipt:r\n\n\0").await;
     let lost = service.next().await;
