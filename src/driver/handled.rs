@@ -8,11 +8,11 @@ use std::task::{Context, Poll, ready};
 use futures::FutureExt;
 
 use super::{Asked, Driver, InFlight, Subscribed};
-use crate::broker::{Link, Pending};
+use crate::broker::{Link, Pending, memory_full};
 use crate::destination::Destination;
 use crate::handlers::{Call, Cause, Concurrency, Event, Failure, Handled, Reply, Request, Sender, To, Told};
 use crate::ident::OpId;
-use crate::message::{Delivery, Message};
+use crate::message::{Delivery, Message, Share};
 use crate::session::{Answer, Fault, HandlerFault, Input, Outcome, Publish, Subscribe, Unsubscribe};
 use crate::stomp::Headers;
 
@@ -21,11 +21,24 @@ pub(super) enum Step {
     /// The link was asked.
     Asked(Pending),
     /// A handler is, once it is its turn.
-    Called(Call),
+    Called(Box<Called>),
     /// Waits for the calls before it.
-    Held(Box<Work>),
+    Held(Box<Held>),
     /// A handler has answered.
     Replied(Box<Replied>),
+}
+
+pub(super) struct Called {
+    call: Call,
+    #[expect(dead_code, reason = "it is kept for its drop")]
+    memory: Share,
+}
+
+pub(super) struct Held {
+    work: Work,
+    /// Of a SEND.
+    #[expect(dead_code, reason = "it is kept for its drop")]
+    memory: Option<Share>,
 }
 
 /// What the link is asked for.
@@ -46,6 +59,9 @@ pub(super) struct Replied {
     direct: Vec<Delivery>,
     ends_session: bool,
 }
+
+/// Bytes that a SEND takes beside its own while it waits.
+const OVERHEAD: usize = 512;
 
 /// How many steps are not where the broker alone decides when they end.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,13 +117,11 @@ impl Driver {
     /// Asks the link, unless it must not be; the answer has its place among the others either way.
     pub(super) fn ask(&mut self, op: OpId, checked: Result<(), Fault>, asked: Asked, work: Work) {
         let step = match checked {
-            Ok(()) if self.calls.ordered > 0 => {
-                self.calls.unfinished += 1;
-                Step::Held(Box::new(work))
-            }
-            Ok(()) => Step::Asked(self.begin(work)),
-            Err(fault) => Step::Asked(Pending::ready(Err(fault))),
+            Ok(()) if self.calls.ordered > 0 => self.hold(work),
+            Ok(()) => Ok(Step::Asked(self.begin(work))),
+            Err(fault) => Err(fault),
         };
+        let step = step.unwrap_or_else(|fault| Step::Asked(Pending::ready(Err(fault))));
         self.in_flight.push_back(InFlight { op, step, asked });
     }
 
@@ -119,9 +133,9 @@ impl Driver {
                 return;
             }
             match &mut self.in_flight[at].step {
-                Step::Called(call) if is_free || call.concurrency == Concurrency::Unordered => {
-                    let is_ordered = call.concurrency == Concurrency::PerSession;
-                    match call.handled.poll_unpin(cx) {
+                Step::Called(called) if is_free || called.call.concurrency == Concurrency::Unordered => {
+                    let is_ordered = called.call.concurrency == Concurrency::PerSession;
+                    match called.call.handled.poll_unpin(cx) {
                         Poll::Ready(handled) => {
                             self.calls.unfinished -= 1;
                             self.calls.ordered -= usize::from(is_ordered);
@@ -131,11 +145,11 @@ impl Driver {
                     }
                 }
                 step @ Step::Held(_) if is_free => {
-                    let Step::Held(work) = std::mem::replace(step, Step::Asked(Pending::ready(Ok(())))) else {
+                    let Step::Held(held) = std::mem::replace(step, Step::Asked(Pending::ready(Ok(())))) else {
                         continue;
                     };
                     self.calls.unfinished -= 1;
-                    self.in_flight[at].step = Step::Asked(self.begin(*work));
+                    self.in_flight[at].step = Step::Asked(self.begin(held.work));
                 }
                 Step::Asked(_) | Step::Called(_) | Step::Held(_) | Step::Replied(_) => {}
             }
@@ -171,16 +185,32 @@ impl Driver {
     }
 
     fn call(&mut self, op: OpId, request: Request, subscribed: Option<Box<Subscribed>>) {
-        let step = match &self.context.handlers {
-            Some(handlers) => {
-                let call = handlers.call(request);
-                self.calls.unfinished += 1;
-                self.calls.ordered += usize::from(call.concurrency == Concurrency::PerSession);
-                Step::Called(call)
-            }
-            None => Step::Asked(Pending::ready(Err(Fault::Unsupported("there are no routes for /app (app.routes)")))),
-        };
+        let step = self.start_call(request).unwrap_or_else(|fault| Step::Asked(Pending::ready(Err(fault))));
         self.in_flight.push_back(InFlight { op, step, asked: Asked::Call(subscribed) });
+    }
+
+    fn start_call(&mut self, request: Request) -> Result<Step, Fault> {
+        let no_routes = Fault::Unsupported("there are no routes for /app (app.routes)");
+        let handlers = self.context.handlers.as_ref().ok_or(no_routes)?;
+        let memory = self.memory(request.headers.size() + request.body.len())?;
+        let call = handlers.call(request);
+        self.calls.unfinished += 1;
+        self.calls.ordered += usize::from(call.concurrency == Concurrency::PerSession);
+        Ok(Step::Called(Box::new(Called { call, memory })))
+    }
+
+    fn hold(&mut self, work: Work) -> Result<Step, Fault> {
+        let memory = match &work {
+            Work::Publish(publish) => Some(self.memory(publish.size())?),
+            Work::Nothing | Work::Subscribe(_) | Work::Unsubscribe(_) => None,
+        };
+        self.calls.unfinished += 1;
+        Ok(Step::Held(Box::new(Held { work, memory })))
+    }
+
+    /// For what waits.
+    fn memory(&self, bytes: usize) -> Result<Share, Fault> {
+        self.context.outboxes.budget().try_take(bytes + OVERHEAD).map_err(memory_full)
     }
 
     fn begin(&mut self, work: Work) -> Pending {

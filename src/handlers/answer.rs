@@ -116,7 +116,7 @@ impl Asked<'_> {
         for text in listed(&response.headers, SEND_TO) {
             to.push(To::Destination(self.destination(text)?));
         }
-        let broadcast = response.headers.get(BROADCAST) != Some("false");
+        let broadcast = !response.headers.get(BROADCAST).is_some_and(|it| it.eq_ignore_ascii_case("false"));
         for text in listed(&response.headers, SEND_TO_USER) {
             to.push(To::Destination(self.of_sender(text, broadcast)?));
         }

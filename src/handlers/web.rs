@@ -110,9 +110,10 @@ impl Web {
             Some(_) => Unanswered::TooLarge { max: self.response_bytes_max },
             None => unreachable(&*error),
         })?;
-        // What is no text is nothing that the gateway reads.
-        let headers = head.headers.iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let headers: Headers = headers.collect();
+        let mut headers = Headers::new();
+        for (name, value) in &head.headers {
+            headers.push(name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
+        }
         Ok(Response { status: head.status.as_u16(), headers, body: body.to_bytes() })
     }
 

@@ -199,6 +199,35 @@ async fn one_more_call_than_the_bound_waits_and_then_is_refused_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_a_handler_counts_towards_the_memory_of_all() {
+    let service = Arc::new(Service::default());
+    let session = session::Settings { has_routes: true, ..session::Settings::default() };
+    let (outbox, broker) = (delivery::Settings::default(), memory::Settings::default());
+    let mut gateway = Gateway::with_memory(session, outbox, broker, 40_000);
+    let metrics = handlers::Metrics::new(&gateway.metrics);
+    let context = Arc::get_mut(&mut gateway.context).unwrap();
+    let settings = handlers::Settings { routes: vec![route("/app/**", |_| ())], ..handlers::Settings::default() };
+    context.handlers = Some(Handlers::start(settings, Some(service.clone()), metrics, &context.lifecycle));
+    let mut client = gateway.connect().await;
+    let body = "x".repeat(10_000);
+    // The call, and what waits behind it.
+    client.send(&message("/app/a", &body));
+    client.send(&message("/topic/a", &body));
+    let call = service.next().await;
+    pass(Duration::from_secs(1)).await;
+    assert!(gateway.metric("stompgate_memory_bytes") > 20_000.0);
+    client.send(&message("/app/a", &body));
+    pass(Duration::from_secs(1)).await;
+    call.reply("");
+    let error = client.expect("ERROR").await;
+    assert_eq!(error.header("stompgate-error"), Some("queue_full"));
+    let text = str::from_utf8(&error.body).unwrap();
+    assert!(text.contains("limits.memory_bytes_max"), "{text}");
+    client.expect_closed(1002).await;
+    assert_eq!(gateway.metric("stompgate_memory_bytes"), 0.0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_client_that_has_gone_had_asked_for_is_still_done() {
     let (gateway, service) = answering(|_| ());
     let mut reader = gateway.subscribe("/topic/a").await;
