@@ -8,8 +8,9 @@ use prometheus::IntCounterVec;
 
 use crate::broker::{Broker, amqp, memory};
 use crate::config::{self, Fault, InForce, Reloaded, Settings};
+use crate::handlers::Handlers;
 use crate::lifecycle::{Asked, Current, Drained, Lifecycle, Readiness, Signal, Signals};
-use crate::{admin, delivery, driver, http, lifecycle, registry, telemetry};
+use crate::{admin, delivery, driver, handlers, http, lifecycle, registry, telemetry};
 
 /// A gateway that runs; stopped when it is dropped.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ struct Metrics {
     amqp: amqp::Metrics,
     delivery: delivery::Metrics,
     driver: driver::Metrics,
+    handlers: handlers::Metrics,
     http: http::Metrics,
     memory: memory::Metrics,
     reloads: IntCounterVec,
@@ -69,6 +71,7 @@ impl Metrics {
             amqp: amqp::Metrics::new(registry),
             delivery: delivery::Metrics::new(registry),
             driver: driver::Metrics::new(registry),
+            handlers: handlers::Metrics::new(registry),
             http: http::Metrics::new(registry),
             memory: memory::Metrics::new(registry),
             reloads: register_reloads(registry),
@@ -148,12 +151,15 @@ impl App {
         // The latches are there before anybody can ask for them: a process without any would be ready.
         let http_latch = readiness.latch("http");
         let budget = delivery::Budget::new(settings.limits.memory_bytes_max, metrics.delivery.clone());
+        let rpc = start_rpc(&settings, &metrics, &lifecycle, &budget);
         let broker = start_broker(settings.broker, &metrics, &lifecycle, &readiness, budget.clone());
+        let handlers = start_handlers(settings.handlers, rpc, metrics.handlers, &lifecycle);
         let admin_addr = start_admin(&settings.admin, operators)?;
         let context = driver::Context {
             authenticator: settings.authenticator,
             broker,
             drain_period: settings.lifecycle.drain_period,
+            handlers,
             lifecycle: lifecycle.clone(),
             limits: settings.stomp,
             metrics: metrics.driver,
@@ -258,6 +264,32 @@ fn start_broker(
         }
         config::Broker::Memory(settings) => Broker::Memory(memory::Broker::new(settings, metrics.memory.clone())),
     }
+}
+
+/// None if no handler is called over RabbitMQ.
+fn start_rpc(
+    settings: &Settings,
+    metrics: &Metrics,
+    lifecycle: &Lifecycle,
+    budget: &delivery::Budget,
+) -> Option<Arc<dyn handlers::Rpc>> {
+    let config::Broker::Amqp(broker) = &settings.broker else { return None };
+    let bytes_max = settings.handlers.response_bytes_max;
+    settings.handlers.targets().any(handlers::Target::is_amqp).then(|| {
+        let (metrics, budget) = (metrics.amqp.clone(), budget.clone());
+        Arc::new(amqp::Rpc::start(broker.clone(), bytes_max, lifecycle, metrics, budget)) as Arc<dyn handlers::Rpc>
+    })
+}
+
+/// None if nothing is asked of them.
+fn start_handlers(
+    settings: handlers::Settings,
+    rpc: Option<Arc<dyn handlers::Rpc>>,
+    metrics: handlers::Metrics,
+    lifecycle: &Lifecycle,
+) -> Option<Handlers> {
+    let is_used = !settings.routes.is_empty() || !settings.hooks.is_empty();
+    is_used.then(|| Handlers::start(settings, rpc, metrics, lifecycle))
 }
 
 fn start_http(

@@ -11,6 +11,7 @@ pub mod config;
 pub mod delivery;
 pub mod destination;
 pub mod driver;
+pub mod handlers;
 pub mod http;
 pub mod ident;
 pub mod lifecycle;

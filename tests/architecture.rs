@@ -10,7 +10,7 @@ const LEVELS: &[&[&str]] = &[
     &["sync"],
     &["ident", "stomp", "lifecycle", "pem", "telemetry"],
     &["message", "destination", "transport"],
-    &["session", "auth", "delivery"],
+    &["session", "auth", "delivery", "handlers"],
     &["broker", "registry"],
     &["driver", "admin"],
     &["http"],

@@ -36,6 +36,7 @@ pub(crate) fn check(script: &[u8], start: Instant) {
     let settings = Settings {
         bytes_per_second_max: if is_set(4) { 100 } else { 0 },
         messages_per_second_max: if is_set(8) { 4 } else { 0 },
+        has_routes: is_set(16),
         ack_scope: if is_set(2) { AckScope::Session } else { AckScope::Subscription },
         close_on_error: !is_set(1),
         publishes_in_flight_max: IN_FLIGHT_MAX,
@@ -92,6 +93,8 @@ impl World {
             0..3 => self.input(Input::Drain),
             3 => self.input(Input::Draining),
             4 => self.input(Input::Gone),
+            // What a handler may want.
+            7 => self.input(Input::Dismissed),
             5 => self.input(Input::LinkLost(Fault::Unavailable)),
             6 => self.input(Input::Overflowed),
             _ => {
@@ -116,7 +119,7 @@ impl World {
     fn frame(&self, what: u8, detail: u8) -> Frame {
         let number = detail % 4;
         let (id, transaction) = (format!("s{number}"), format!("t{}", detail % 3));
-        let destination = ["/topic/a", "/queue/a", "/nowhere", "/topic/a.*"][usize::from(detail / 4 % 4)];
+        let destination = ["/topic/a", "/queue/a", "/app/a", "/topic/a.*"][usize::from(detail / 4 % 4)];
         let subscription = if what & 64 == 0 { ("id", &*id) } else { ("destination", destination) };
         let receipt = format!("r{}", self.asked.len());
         let ack_id = self.ack_ids.get(usize::from(detail) % self.ack_ids.len().max(1)).map_or("none", |it| it);
@@ -174,6 +177,8 @@ impl World {
             0 => Err(Fault::Nacked),
             1 => Err(Fault::Unavailable),
             2 => Err(Fault::Amqp { name: "not_found", text: "NOT_FOUND".to_owned() }),
+            3 => Ok(Answer::Untold(Some(Fault::Nacked))),
+            4 => Ok(Answer::Untold(None)),
             _ => Ok(Answer::Done),
         };
         self.input(Input::Done { op, outcome });

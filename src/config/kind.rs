@@ -11,6 +11,7 @@ use config::{Value, ValueKind};
 use crate::auth::User;
 use crate::broker::amqp::Url;
 use crate::destination::{Destination, Pattern};
+use crate::handlers::Secret;
 
 /// The values of one key, of type `T` once they are read.
 pub(super) struct Kind<T> {
@@ -30,6 +31,9 @@ pub(super) enum Secrecy {
     Open,
     Secret,
 }
+
+/// A shorter secret can be guessed from one signature.
+const SECRET_BYTES_MIN: usize = 16;
 
 /// What is printed in place of a secret.
 const MASK: &str = "***";
@@ -194,6 +198,16 @@ pub(super) fn user() -> Kind<User> {
     let allowed = "a table of `login` and `passcode` (or `login:passcode`), neither of them empty";
     let show = |it: &User| format!("{{ login = {}, passcode = {} }}", quoted(&it.login), quoted(MASK));
     Kind::open(allowed, parse_user, show).secret()
+}
+
+/// What proves to services that a request is the gateway's.
+pub(super) fn secret() -> Kind<Option<Secret>> {
+    let allowed = format!("text of {SECRET_BYTES_MIN} bytes or more; empty for none");
+    let parse = |it: &Value| match own_text(it)? {
+        text if text.is_empty() => Some(None),
+        text => (text.len() >= SECRET_BYTES_MIN).then(|| Some(Secret::new(&text))),
+    };
+    Kind::open(allowed, parse, |it| quoted(if it.is_some() { MASK } else { "" })).secret()
 }
 
 /// A value that a module parses itself.

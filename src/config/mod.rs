@@ -9,6 +9,7 @@ mod reader;
 mod reload;
 mod sections;
 mod sources;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +18,7 @@ use config::Value;
 
 use crate::auth::{Authenticator, Rules};
 use crate::broker::{amqp, memory};
-use crate::{admin, delivery, http, lifecycle, session, stomp, telemetry};
+use crate::{admin, delivery, handlers, http, lifecycle, session, stomp, telemetry};
 pub use fault::{Fault, Faults};
 pub use reader::Key;
 pub use reload::{InForce, Reloaded};
@@ -33,6 +34,7 @@ pub struct Settings {
     pub authenticator: Authenticator,
     pub broker: Broker,
     pub delivery: delivery::Settings,
+    pub handlers: handlers::Settings,
     pub http: http::Settings,
     pub lifecycle: lifecycle::Settings,
     pub limits: Limits,

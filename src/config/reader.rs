@@ -10,6 +10,7 @@ use config::{Value, ValueKind};
 use super::fault::Fault;
 use super::kind::{Kind, Secrecy, given};
 use super::sources::{is_from_environment, origin};
+use super::tables::{Table, tables};
 
 /// One key that exists. Two of the same path are equal when they mean the same.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +63,34 @@ impl Reader {
         let shown = kind.show(&effective);
         self.keys.push(Key { path, effective: shown, default: default_shown, allowed: kind.allowed, secret });
         effective
+    }
+
+    /// A list of tables, each read by `read`; what is wrong with one is told by its place in the list.
+    pub(super) fn tables<T>(
+        &mut self,
+        path: &'static str,
+        allowed: &str,
+        mut read: impl FnMut(&mut Table, &[T]) -> Option<T>,
+    ) -> Vec<T> {
+        let (mut all, mut shown) = (Vec::new(), Vec::new());
+        if let Some(value) = self.take(path) {
+            let origin = origin(path, &value);
+            let Some(tables) = tables(path, &origin, &value) else {
+                let problem = format!("is {}: it must be {allowed}", given(&value));
+                self.faults.push(Fault { origin, key: path.to_owned(), problem });
+                return all;
+            };
+            for mut table in tables {
+                all.extend(read(&mut table, &all));
+                let finished = table.finish();
+                shown.push(finished.shown);
+                self.faults.extend(finished.faults);
+            }
+            self.origins.insert(path, origin);
+        }
+        let (default, effective) = ("[]".to_owned(), format!("[{}]", shown.join(", ")));
+        self.keys.push(Key { path, allowed: allowed.to_owned(), default, effective, secret: Secret::default() });
+        all
     }
 
     /// Between keys. Not judged when one of them has a fault of its own: its default was not what the operator meant.

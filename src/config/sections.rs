@@ -1,5 +1,6 @@
 //! The keys: one function for each section. What a key means is said in `docs/CONFIG.md`.
 
+mod app;
 mod broker;
 mod memory;
 
@@ -58,6 +59,7 @@ pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Se
         "is given, but nobody checks logins, so anybody could use up the sessions of another user: list auth.users, or \
          have RabbitMQ check them (broker.amqp.identity = \"client\")",
     );
+    let handlers = app::app(reader, &broker);
     let admin = admin(reader);
     let lifecycle = drain(reader);
     let log = log(reader);
@@ -70,11 +72,12 @@ pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Se
         heartbeat,
         close_on_error,
         grammar: grammar(&broker),
+        has_routes: !handlers.routes.is_empty(),
         user_prefix,
         write_stall_max,
         ..session
     };
-    Settings { admin, authenticator, broker, delivery, http, lifecycle, limits, log, rules, session, stomp }
+    Settings { admin, authenticator, broker, delivery, handlers, http, lifecycle, limits, log, rules, session, stomp }
 }
 
 /// What follows for destinations from the broker that serves them.

@@ -53,6 +53,11 @@ impl Outboxes {
         Self::new(settings, self.0.budget.clone(), self.0.metrics.clone())
     }
 
+    /// The memory that they share with what waits elsewhere.
+    pub fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+
     pub fn open(&self) -> Outbox {
         self.0.budget.outbox_opened();
         Outbox { shared: Arc::clone(&self.0), state: Mutex::default(), waker: AtomicWaker::new() }

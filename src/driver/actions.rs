@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Asked, Driver, InFlight, Opened, Opening, WRITE_BUFFER_MAX};
+use super::handled::Work;
+use super::{Asked, Driver, Opened, Opening, WRITE_BUFFER_MAX};
 use crate::auth::{Access, NotOpen};
-use crate::broker::{Link, LinkRequest, Pending};
+use crate::broker::LinkRequest;
 use crate::destination::Destination;
 use crate::ident::{OpId, Principal};
 use crate::registry::{TooMany, UserSession, Users};
-use crate::session::{Action, Credentials, Fault, Input, Phase, Verdict};
+use crate::session::{Action, Credentials, Fault, Holder, Input, Phase, Verdict};
 use crate::stomp::Headers;
 
 impl Driver {
@@ -27,6 +28,7 @@ impl Driver {
                     self.context.metrics.frames_received(frame.command).inc();
                     Input::Frame(frame)
                 }
+                Ok(None) if self.owes_calls() => break,
                 Ok(None) => match self.ended.take() {
                     Some(ended) => ended,
                     None => break,
@@ -42,7 +44,7 @@ impl Driver {
     /// waited for, and it may take for ever while a broker blocks publishers.
     fn is_abandoned(&self) -> bool {
         let has_frames = self.session.phase() != Phase::Closing && self.decoder.buffered() > 0;
-        matches!(self.ended, Some(Input::Gone)) && !has_frames
+        matches!(self.ended, Some(Input::Gone)) && !has_frames && !self.owes_calls()
     }
 
     pub(super) fn handle(&mut self, input: Input) {
@@ -55,9 +57,12 @@ impl Driver {
                 Action::Close(reason) => self.closed = Some(reason),
                 Action::Open { op, credentials } => self.open(op, credentials),
                 Action::Ping => self.transport.queue_ping(),
+                Action::Publish { op, publish } if matches!(publish.destination, Destination::App(_)) => {
+                    self.call_for_send(op, publish);
+                }
                 Action::Publish { op, publish } => {
                     let checked = self.check(Access::Send, &publish.destination, &publish.headers);
-                    self.ask(op, checked, Asked::Publish(Instant::now()), |link| link.publish(publish));
+                    self.ask(op, checked, Asked::Publish(Instant::now()), Work::Publish(publish));
                 }
                 Action::Settle { tokens, verdict } => {
                     if let Some(link) = &mut self.link {
@@ -65,9 +70,13 @@ impl Driver {
                     }
                 }
                 Action::SettleWhenWritten(token) => self.settle_when_written.push(token),
+                Action::Subscribe { op, subscribe } if matches!(subscribe.destination, Destination::App(_)) => {
+                    self.call_for_subscribe(op, subscribe);
+                }
                 Action::Subscribe { op, subscribe } => {
                     let checked = self.check(Access::Subscribe, &subscribe.destination, &subscribe.headers);
-                    self.ask(op, checked, Asked::Subscribe, |link| link.subscribe(subscribe));
+                    let asked = Asked::Subscribe(self.subscribed(&subscribe));
+                    self.ask(op, checked, asked, Work::Subscribe(Box::new(subscribe)));
                 }
                 Action::Throttle(rate) => self.context.metrics.throttled(rate).inc(),
                 Action::Transmit { sent, bytes } => {
@@ -75,9 +84,13 @@ impl Driver {
                     self.context.metrics.sent_bytes.inc_by(bytes.len() as u64);
                     self.transport.queue(bytes);
                 }
-                Action::Unsubscribe { op, unsubscribe } => {
-                    let asked = Asked::Unsubscribe(unsubscribe.key);
-                    self.ask(op, Ok(()), asked, |link| link.unsubscribe(unsubscribe));
+                Action::Unsubscribe { op, id, holder, unsubscribe } => {
+                    let asked = Asked::Unsubscribe(unsubscribe.key, id);
+                    let work = match holder {
+                        Holder::Broker => Work::Unsubscribe(unsubscribe),
+                        Holder::Nobody => Work::Nothing,
+                    };
+                    self.ask(op, Ok(()), asked, work);
                 }
             }
         }
@@ -115,17 +128,6 @@ impl Driver {
     fn check(&self, access: Access, destination: &Destination, headers: &Headers) -> Result<(), Fault> {
         let checked = self.context.rules.check(access, destination, headers);
         checked.map_err(|NotOpen(destination)| Fault::Forbidden { destination })
-    }
-
-    /// Asks the link, unless it must not be; the answer has its place among the others either way.
-    fn ask(&mut self, op: OpId, checked: Result<(), Fault>, asked: Asked, ask: impl FnOnce(&mut Link) -> Pending) {
-        let pending = match (checked, &mut self.link) {
-            (Ok(()), Some(link)) => ask(link),
-            // A session asks for nothing before its link is open, so there is one.
-            (Ok(()), None) => Pending::ready(Err(Fault::Unavailable)),
-            (Err(fault), _) => Pending::ready(Err(fault)),
-        };
-        self.in_flight.push_back(InFlight { op, pending, asked });
     }
 }
 

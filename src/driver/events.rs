@@ -12,7 +12,7 @@ use super::{Asked, Driver, InFlight, Opened, WRITE_BUFFER_MAX};
 use crate::broker::Link;
 use crate::delivery::Item;
 use crate::ident::OpId;
-use crate::session::{Answer, CloseReason, Fault, Input, Phase};
+use crate::session::{Answer, CloseReason, Fault, Input, Outcome, Phase};
 use crate::transport::{Gone, Inbound};
 
 /// Fewer than tokio lets a task do at a time: when that is used up, nothing can be written either.
@@ -23,7 +23,7 @@ const READS_IN_A_ROW_MAX: u32 = 32;
 const GONE_PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) enum Event {
-    Done(OpId, Result<(), Fault>),
+    Done(OpId, Outcome),
     Drain,
     Flushed(Result<(), Gone>),
     Inbound(Inbound),
@@ -52,8 +52,9 @@ impl Driver {
             self.opening = None;
             return Poll::Ready(Event::Opened(op, outcome));
         }
-        if let Some(InFlight { op, pending, .. }) = self.in_flight.front_mut()
-            && let Poll::Ready(outcome) = Pin::new(pending).poll(cx)
+        self.poll_calls(cx);
+        if let Some(InFlight { op, step, .. }) = self.in_flight.front_mut()
+            && let Poll::Ready(outcome) = step.poll(cx)
         {
             return Poll::Ready(Event::Done(*op, outcome));
         }
@@ -122,23 +123,7 @@ impl Driver {
         let is_read = matches!(event, Event::Inbound(_));
         self.reads_in_a_row = if is_read { self.reads_in_a_row + 1 } else { 0 };
         match event {
-            Event::Done(op, outcome) => {
-                let answered = self.in_flight.pop_front();
-                match answered.map(|it| it.asked) {
-                    Some(Asked::Publish(at)) if outcome.is_ok() => {
-                        self.context.metrics.confirm_seconds.observe(at.elapsed().as_secs_f64());
-                    }
-                    Some(Asked::Unsubscribe(key)) => self.outbox.forget(key),
-                    Some(Asked::Publish(_) | Asked::Subscribe) | None => (),
-                }
-                let outcome = match outcome {
-                    // If the link is lost for another reason than an outage, that is it.
-                    Err(Fault::Unavailable) => Err(self.link.as_ref().map_or(Fault::Unavailable, Link::fault)),
-                    Ok(()) => Ok(Answer::Done),
-                    Err(fault) => Err(fault),
-                };
-                self.handle(Input::Done { op, outcome });
-            }
+            Event::Done(op, outcome) => self.done(op, outcome),
             Event::Drain => self.pick_drain_moment(),
             Event::Flushed(Ok(())) => {
                 self.is_write_blocked = false;
@@ -153,7 +138,11 @@ impl Driver {
                     self.user = user;
                     Answer::Opened { principal: self.user.as_ref().map(|it| it.user().clone()) }
                 });
+                let is_let_in = outcome.is_ok();
                 self.handle(Input::Done { op, outcome });
+                if is_let_in {
+                    self.tell_connected();
+                }
             }
             Event::Outbox => self.deliver(),
             // What is pending is not waited for any more.
@@ -166,6 +155,33 @@ impl Driver {
             Event::WrittenInPart => {
                 self.is_write_blocked = true;
                 self.handle(Input::WrittenInPart);
+            }
+        }
+    }
+
+    fn done(&mut self, op: OpId, outcome: Outcome) {
+        let outcome = match outcome {
+            // If the link is lost for another reason than an outage, that is it.
+            Err(Fault::Unavailable) => Err(self.link.as_ref().map_or(Fault::Unavailable, Link::fault)),
+            outcome => outcome,
+        };
+        let is_done = matches!(outcome, Ok(Answer::Done));
+        let answered = self.in_flight.pop_front();
+        self.handle(Input::Done { op, outcome });
+        let Some(InFlight { step, asked, .. }) = answered else { return };
+        match asked {
+            Asked::Call(subscribed) => {
+                self.tell_subscribed(subscribed.filter(|_| is_done));
+                self.finish_call(step);
+            }
+            Asked::Publish(at) if is_done => {
+                self.context.metrics.confirm_seconds.observe(at.elapsed().as_secs_f64());
+            }
+            Asked::Publish(_) => {}
+            Asked::Subscribe(subscribed) => self.tell_subscribed(subscribed.filter(|_| is_done)),
+            Asked::Unsubscribe(key, id) => {
+                self.outbox.forget(key);
+                self.tell_unsubscribed(id);
             }
         }
     }

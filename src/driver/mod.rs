@@ -2,6 +2,8 @@
 
 mod actions;
 mod events;
+mod handled;
+mod hooks;
 mod metrics;
 
 use std::collections::VecDeque;
@@ -16,15 +18,18 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use crate::auth::{Authenticator, Rules};
-use crate::broker::{Broker, Link, Pending};
+use crate::broker::{Broker, Link};
 use crate::delivery::{Outbox, Outboxes};
-use crate::ident::{OpId, SessionId, SubscriptionKey};
+use crate::handlers::{Attributes, Handlers};
+use crate::ident::{OpId, SessionId, SubscriptionId, SubscriptionKey};
 use crate::lifecycle::Lifecycle;
 use crate::message::AckToken;
 use crate::registry::{Admission, UserSession, Users};
 use crate::session::{self, CloseReason, Fault, Input, Level, Phase, Session};
 use crate::stomp::{self, Decoder};
 use crate::transport::{Closing, Transport};
+use handled::{Calls, Step};
+use hooks::Subscribed;
 pub use metrics::Metrics;
 
 /// What all sessions share. Cloned when what an operator decides changes: a session keeps what it began with.
@@ -34,6 +39,8 @@ pub struct Context {
     pub broker: Broker,
     /// Over how long the sessions are told to go when the process drains; each picks a moment of its own.
     pub drain_period: Duration,
+    /// Of frames to `/app`; none if there are neither routes nor hooks.
+    pub handlers: Option<Handlers>,
     pub lifecycle: Lifecycle,
     pub limits: stomp::Limits,
     pub metrics: Metrics,
@@ -91,6 +98,11 @@ struct Driver {
     opening: Option<Opening>,
     link: Option<Link>,
     in_flight: VecDeque<InFlight>,
+    calls: Calls,
+    /// Once a handler was called.
+    attributes: Option<Attributes>,
+    /// Things that hooks were told of this session.
+    notices: u64,
     settle_when_written: Vec<AckToken>,
     is_write_blocked: bool,
     is_reading: bool,
@@ -120,16 +132,19 @@ struct Opening {
 
 struct InFlight {
     op: OpId,
-    pending: Pending,
+    step: Step,
     asked: Asked,
 }
 
 /// What the driver has to do with the answer, beside passing it on.
 enum Asked {
+    /// A handler is asked, about a SUBSCRIBE if there is one.
+    Call(Option<Box<Subscribed>>),
     /// When it was asked.
     Publish(Instant),
-    Subscribe,
-    Unsubscribe(SubscriptionKey),
+    /// What hooks are to be told, if any is.
+    Subscribe(Option<Box<Subscribed>>),
+    Unsubscribe(SubscriptionKey, SubscriptionId),
 }
 
 /// Dropped with its driver, wherever that ends: the gauges stay exact.
@@ -157,6 +172,9 @@ impl Driver {
             opening: None,
             link: None,
             in_flight: VecDeque::new(),
+            calls: Calls::default(),
+            attributes: None,
+            notices: 0,
             settle_when_written: Vec::new(),
             is_write_blocked: false,
             is_reading: true,
@@ -216,10 +234,11 @@ impl Driver {
     /// Ends what this session holds at the broker and in the gauges.
     fn finish(&mut self, reason: &CloseReason) {
         self.outbox.close();
+        let closing = reason.closing();
         if let Some(link) = self.link.take() {
             link.close();
+            self.tell_disconnected(closing.label);
         }
-        let closing = reason.closing();
         self.context.metrics.closed(closing.label);
         let text = closing.error.map_or_else(|| closing.reason.to_owned(), |(_, text)| text);
         let (session, reason) = (self.id, closing.label);

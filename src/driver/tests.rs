@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::*;
-use crate::broker::memory;
+use crate::broker::{Pending, memory};
 use crate::delivery::{self, Budget, Item};
 use crate::destination::Pattern;
 use crate::message::{Delivery, Message};
@@ -15,6 +15,7 @@ use crate::transport::Inbound;
 use crate::transport::memory::{Peer, pair};
 
 mod drain;
+mod handled;
 mod limits;
 mod panics;
 mod rules;
@@ -58,6 +59,7 @@ impl Gateway {
             authenticator: Authenticator::Broker,
             broker: Broker::Memory(broker),
             drain_period: Duration::from_secs(2),
+            handlers: None,
             lifecycle: Lifecycle::default(),
             limits: stomp::Limits::default(),
             metrics: Metrics::new(&metrics),
@@ -280,8 +282,8 @@ async fn what_a_subscription_lost_is_forgotten_with_it() {
     gateway.context.lifecycle.spawn(async move {
         driver.in_flight.push_back(InFlight {
             op: OpId(0),
-            pending: Pending::ready(Ok(())),
-            asked: Asked::Unsubscribe(SubscriptionKey(1)),
+            step: Step::Asked(Pending::ready(Ok(()))),
+            asked: Asked::Unsubscribe(SubscriptionKey(1), SubscriptionId::new("s")),
         });
         driver.drive().await;
     });
@@ -573,7 +575,7 @@ async fn a_client_that_left_is_not_kept_for_a_broker_that_does_not_answer() {
         driver.decoder.feed(message("/topic/a", "1").as_bytes());
         driver.carry_out();
         driver.carry_on();
-        driver.in_flight[0].pending = Pending::Waiting(pending);
+        driver.in_flight[0].step = Step::Asked(Pending::Waiting(pending));
         client.send(last);
         client.peer.send(Inbound::Gone);
         let reason = tokio::time::timeout(Duration::from_secs(3_600), driver.drive()).await.expect(last);

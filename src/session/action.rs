@@ -47,6 +47,9 @@ pub enum Action {
     },
     Unsubscribe {
         op: OpId,
+        /// What the client calls it.
+        id: SubscriptionId,
+        holder: Holder,
         unsubscribe: Unsubscribe,
     },
 }
@@ -119,6 +122,14 @@ pub struct Unsubscribe {
     pub key: SubscriptionKey,
     /// Also forget the durable subscription and what waits for it.
     pub is_final: bool,
+}
+
+/// Who knows of a subscription.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Holder {
+    Broker,
+    /// A handler has answered its SUBSCRIBE, or will, and that was all.
+    Nobody,
 }
 
 /// The `ack` header of SUBSCRIBE.

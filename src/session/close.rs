@@ -13,6 +13,8 @@ pub enum CloseReason {
     ConnectTimeout { ms: u64 },
     /// The client sent DISCONNECT.
     Disconnected,
+    /// A handler wants it.
+    Dismissed,
     /// The gateway stops.
     Draining,
     /// The client went away without a word, or the network did.
@@ -71,13 +73,20 @@ pub const LABELS: &[&str] = &[
     "broker_unavailable",
     "connect_timeout",
     "disconnect",
+    "dismissed",
     "draining",
     "forbidden",
     "gone",
+    "handler_failed",
+    "handler_missing",
+    "handler_refused",
+    "handler_timeout",
+    "handler_unavailable",
     "heartbeat_lost",
     "invalid_destination",
     "invalid_header",
     "limit_frame_bytes",
+    "limit_handler",
     "limit_header_bytes",
     "limit_header_count",
     "limit_message_bytes",
@@ -139,6 +148,7 @@ impl CloseReason {
                 Level::Debug,
             ),
             Self::Disconnected => row(1000, "", "disconnect", Level::Debug),
+            Self::Dismissed => row(1000, "Ended by the application", "dismissed", Level::Debug),
             Self::Draining => row(1012, "The gateway restarts", "draining", Level::Debug),
             // Nobody is there to read a code; it is what the peer's absence means (RFC 6455 section 7.4.1).
             Self::Gone => row(1006, "", "gone", Level::Debug),

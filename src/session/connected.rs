@@ -3,12 +3,13 @@
 use super::acks::{Acks, Settling};
 use super::action::{AckMode, Action, Verdict};
 use super::core::Core;
-use super::in_flight::{Answered, InFlight, Part, Then};
+use super::in_flight::{Answered, Effect, InFlight, Part, Then};
 use super::input::{Answer, Outcome};
 use super::refusal::Refusal;
 use super::send;
-use super::subscriptions::Subscriptions;
+use super::subscriptions::{Subscriptions, Unsubscribed};
 use super::transactions::{Kept, Transactions};
+use crate::destination::Destination;
 use crate::ident::{OpId, SubscriptionKey};
 use crate::message::{Delivery, Marks};
 use crate::stomp::{Command, Frame};
@@ -63,10 +64,10 @@ impl Connected {
             Command::Subscribe if self.in_flight.is_empty() => self.subscribe(core, frame)?,
             Command::Subscribe => self.deferred = Some(frame),
             Command::Unsubscribe => {
-                let unsubscribe = self.subscriptions.unsubscribe(&frame)?;
+                let Unsubscribed { id, holder, unsubscribe } = self.subscriptions.unsubscribe(&frame)?;
                 self.acks.orphan(unsubscribe.key);
                 let op = core.next_op();
-                core.act(Action::Unsubscribe { op, unsubscribe });
+                core.act(Action::Unsubscribe { op, id, holder, unsubscribe });
                 self.in_flight.push(op, Then::Unsubscribed { receipt: receipt(&frame) });
             }
         }
@@ -80,11 +81,12 @@ impl Connected {
         op: OpId,
         outcome: Outcome,
     ) -> Result<(), (Refusal, Option<Box<str>>)> {
-        let fault = match outcome {
-            Ok(Answer::Done | Answer::Opened { .. }) => None,
-            Err(fault) => Some(Refusal::Broker(fault)),
+        let effect = match outcome {
+            Ok(Answer::Done | Answer::Opened { .. }) => Effect::Taken,
+            Ok(Answer::Untold(fault)) => Effect::Untold(fault.map(Refusal::Broker)),
+            Err(fault) => Effect::Refused(Refusal::Broker(fault)),
         };
-        match self.in_flight.answered(op, fault) {
+        match self.in_flight.answered(op, effect) {
             Answered::Receipts(receipts) => {
                 receipts.iter().for_each(|it| core.receipt(it.as_deref()));
                 Ok(())
@@ -143,8 +145,13 @@ impl Connected {
         let receipt = receipt(&frame);
         let subscribe = self.subscriptions.subscribe(frame, core, self.acks.orphans())?;
         let (op, key) = (core.next_op(), subscribe.key);
+        let then = if matches!(subscribe.destination, Destination::App(_)) {
+            Then::Handled { receipt, key, bytes: subscribe.headers.size() }
+        } else {
+            Then::Subscribed { receipt, key, asked: core.now }
+        };
         core.act(Action::Subscribe { op, subscribe });
-        self.in_flight.push(op, Then::Subscribed { receipt, key, asked: core.now });
+        self.in_flight.push(op, then);
         Ok(())
     }
 

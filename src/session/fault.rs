@@ -19,6 +19,9 @@ pub enum Fault {
     /// The queue, or the whole broker, holds as much as it may.
     #[error("{what} is full: {max} {unit} ({setting})")]
     Full { what: String, max: usize, unit: &'static str, setting: &'static str },
+    /// No handler has done what a frame to `/app` wanted.
+    #[error("{text}")]
+    Handler { cause: HandlerFault, text: String },
     /// Without a login there is no account to use (E6).
     #[error("Missing login or passcode header(s)")]
     LoginMissing,
@@ -41,4 +44,43 @@ pub enum Fault {
     /// There is no such virtual host, or the user may not enter it (E4).
     #[error("Virtual host '{vhost}' access denied")]
     VhostRefused { vhost: String },
+}
+
+/// What was the matter with a handler.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum HandlerFault {
+    Failed,
+    /// A bound of the gateway.
+    Limit,
+    /// There is none for such a frame.
+    Missing,
+    /// It does not want this frame.
+    Refused,
+    TimedOut,
+    Unavailable,
+}
+
+impl HandlerFault {
+    /// The `message` header of the ERROR.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Failed => "Handler failed",
+            Self::Limit => "Limit exceeded",
+            Self::Missing => "No handler",
+            Self::Refused => "Refused by the handler",
+            Self::TimedOut => "Handler timed out",
+            Self::Unavailable => "Handler not available",
+        }
+    }
+
+    pub(super) const fn label(self) -> &'static str {
+        match self {
+            Self::Failed => "handler_failed",
+            Self::Limit => "limit_handler",
+            Self::Missing => "handler_missing",
+            Self::Refused => "handler_refused",
+            Self::TimedOut => "handler_timeout",
+            Self::Unavailable => "handler_unavailable",
+        }
+    }
 }

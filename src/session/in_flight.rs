@@ -14,10 +14,24 @@ pub(super) enum Then {
     Sent { receipt: Option<Box<str>>, bytes: usize },
     /// Answer a SEND of a COMMIT, and with the last of them the COMMIT; after a fault it is answered by an ERROR alone.
     Committed { receipt: Option<Box<str>>, commit: Option<Box<str>>, bytes: usize, part: Part },
+    /// Answer a SUBSCRIBE that a handler answers, too: whatever comes next need not wait for that.
+    Handled { receipt: Option<Box<str>>, key: SubscriptionKey, bytes: usize },
     /// Answer a SUBSCRIBE, or forget the subscription.
     Subscribed { receipt: Option<Box<str>>, key: SubscriptionKey, asked: Instant },
     /// Answer an UNSUBSCRIBE.
     Unsubscribed { receipt: Option<Box<str>> },
+}
+
+impl Then {
+    fn wants_receipt(&self) -> bool {
+        match self {
+            Self::Committed { receipt, commit, .. } => receipt.is_some() || commit.is_some(),
+            Self::Handled { receipt, .. }
+            | Self::Sent { receipt, .. }
+            | Self::Subscribed { receipt, .. }
+            | Self::Unsubscribed { receipt } => receipt.is_some(),
+        }
+    }
 }
 
 /// Which SEND of a COMMIT.
@@ -40,6 +54,15 @@ pub(super) struct InFlight {
     is_commit_failed: bool,
 }
 
+/// What became of what was asked.
+#[derive(Debug)]
+pub(super) enum Effect {
+    Refused(Refusal),
+    Taken,
+    /// It came to nothing. Only who asked for a RECEIPT is told, and only if there is something to tell.
+    Untold(Option<Refusal>),
+}
+
 /// What an answer means for the client.
 #[derive(Debug)]
 pub(super) enum Answered {
@@ -57,7 +80,7 @@ pub(super) enum Answered {
 impl InFlight {
     pub(super) fn push(&mut self, op: OpId, then: Then) {
         match &then {
-            Then::Sent { bytes, .. } | Then::Committed { bytes, .. } => {
+            Then::Sent { bytes, .. } | Then::Committed { bytes, .. } | Then::Handled { bytes, .. } => {
                 self.publishes += 1;
                 self.publish_bytes += bytes;
             }
@@ -87,9 +110,14 @@ impl InFlight {
     }
 
     /// The broker answered the oldest.
-    pub(super) fn answered(&mut self, op: OpId, fault: Option<Refusal>) -> Answered {
+    pub(super) fn answered(&mut self, op: OpId, effect: Effect) -> Answered {
         let Some((expected, then)) = self.waiting.pop_front() else { return Answered::Receipts([None, None]) };
         debug_assert_eq!(expected, op, "answers come in the order of the actions");
+        let (fault, is_untold) = match effect {
+            Effect::Refused(refusal) => (Some(refusal), false),
+            Effect::Taken => (None, false),
+            Effect::Untold(refusal) => (refusal.filter(|_| then.wants_receipt()), true),
+        };
         let (receipt, forget) = match then {
             Then::Sent { receipt, bytes } => {
                 self.published(bytes);
@@ -97,7 +125,17 @@ impl InFlight {
             }
             Then::Committed { receipt, commit, bytes, part } => {
                 self.published(bytes);
-                return self.committed(receipt, commit, part, fault);
+                return self.committed(
+                    receipt.filter(|_| !is_untold || fault.is_some()),
+                    commit,
+                    part,
+                    fault,
+                    is_untold,
+                );
+            }
+            Then::Handled { receipt, key, bytes } => {
+                self.published(bytes);
+                (receipt, Some(key))
             }
             Then::Subscribed { receipt, key, .. } => {
                 self.barriers -= 1;
@@ -111,6 +149,7 @@ impl InFlight {
         };
         match fault {
             Some(refusal) => Answered::Refused { refusal, receipt, commit: None, forget },
+            None if is_untold => Answered::Receipts([None, None]),
             None => Answered::Receipts([receipt, None]),
         }
     }
@@ -127,9 +166,10 @@ impl InFlight {
         commit: Option<Box<str>>,
         part: Part,
         fault: Option<Refusal>,
+        is_untold: bool,
     ) -> Answered {
         let failed_before = std::mem::take(&mut self.is_commit_failed);
-        let is_failed = failed_before || fault.is_some();
+        let is_failed = failed_before || is_untold || fault.is_some();
         self.is_commit_failed = is_failed && part == Part::Earlier;
         match fault {
             Some(refusal) => {

@@ -18,6 +18,8 @@ pub enum Input {
         /// Messages of the same subscription that were dropped since the last one.
         dropped: u64,
     },
+    /// A handler wants the session to end.
+    Dismissed,
     /// The gateway stops, and what was received before has taken effect.
     Drain,
     /// The gateway stops, and nothing more is read; [`Input::Drain`] follows.
@@ -73,5 +75,9 @@ pub type Outcome = Result<Answer, Fault>;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Answer {
     Done,
-    Opened { principal: Option<Principal> },
+    Opened {
+        principal: Option<Principal>,
+    },
+    /// It came to nothing: there is no RECEIPT. With a fault, who has asked for one gets that as an ERROR.
+    Untold(Option<Fault>),
 }

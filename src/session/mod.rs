@@ -27,9 +27,9 @@ mod subscriptions;
 mod timers;
 mod transactions;
 
-pub use action::{AckMode, Action, Credentials, Publish, Sent, Subscribe, Unsubscribe, Verdict};
+pub use action::{AckMode, Action, Credentials, Holder, Publish, Sent, Subscribe, Unsubscribe, Verdict};
 pub use close::{CloseReason, Closing, LABELS, Level};
-pub use fault::Fault;
+pub use fault::{Fault, HandlerFault};
 pub use input::{Answer, Input, Outcome};
 pub use name::SubscriptionName;
 pub use rate::Rate;

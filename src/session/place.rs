@@ -10,6 +10,9 @@ use crate::stomp::Command;
 /// As AMQP carries the key by which a user is found.
 const USER_BYTES_MAX: usize = 255;
 
+/// Destinations of handlers begin with it.
+const APP: &str = "/app";
+
 /// Of a SUBSCRIBE.
 pub(super) fn to_subscribe(text: &str, core: &Core) -> Result<Destination, Refusal> {
     if let Some(destination) = core.settings.user_prefix.to_subscribe(text) {
@@ -28,6 +31,11 @@ pub(super) fn to_send(text: &str, settings: &Settings) -> Result<Destination, Re
 }
 
 fn parse(command: Command, text: &str, settings: &Settings) -> Result<Destination, Refusal> {
+    if settings.has_routes
+        && let Some(path) = text.strip_prefix(APP).filter(|it| it.starts_with('/'))
+    {
+        return Ok(Destination::App(path.into()));
+    }
     let destination = settings.grammar.parse(text).map_err(Refusal::Destination)?;
     if is_raw(&destination) { Err(raw(command, text)) } else { Ok(destination) }
 }

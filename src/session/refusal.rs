@@ -127,6 +127,7 @@ impl Refusal {
             ) => "Bad CONNECT",
             Self::Broker(Fault::Amqp { name, .. }) => name,
             Self::Broker(Fault::Forbidden { .. }) => "access_refused",
+            Self::Broker(Fault::Handler { cause, .. }) => cause.title(),
             // Front ends written for Spring's relay look for these words.
             Self::Broker(Fault::Unavailable) => "Broker not available.",
             Self::Broker(Fault::UserSessions { .. }) => LIMIT,
@@ -242,6 +243,7 @@ impl Refusal {
             Self::Broker(Fault::Amqp { .. }) => "broker_exception",
             Self::Broker(Fault::ConnectionLimit(_)) => "broker_connection_limit",
             Self::Broker(Fault::Forbidden { .. }) => "forbidden",
+            Self::Broker(Fault::Handler { cause, .. }) => cause.label(),
             Self::Broker(Fault::VhostRefused { .. }) => "vhost_refused",
             Self::Broker(Fault::Full { .. }) => "queue_full",
             Self::Broker(Fault::Nacked) => "nacked",

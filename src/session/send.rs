@@ -29,7 +29,9 @@ pub(super) fn publish(
         return Err(place::not_for(Command::Send, text, remedy));
     }
     check_expiration(frame.header("expiration"))?;
-    let reply_to = reply_to(frame.header("reply-to"), subscriptions, settings)?;
+    // To a handler it is a header as others are: the answer has ways of its own.
+    let asked = frame.header("reply-to").filter(|_| !matches!(destination, Destination::App(_)));
+    let reply_to = reply_to(asked, subscriptions, settings)?;
     let stays =
         |name: &str| is_own_header(name) || NOT_PUBLISHED.contains(&name) || (name == "reply-to" && reply_to.is_some());
     let headers = frame.headers.iter().filter(|(name, _)| !stays(name)).collect::<Headers>();

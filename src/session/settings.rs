@@ -18,6 +18,8 @@ pub struct Settings {
     pub connect_wait: Duration,
     /// How destinations are written.
     pub grammar: Grammar,
+    /// Whether there are routes for frames to `/app`; without one that is no destination.
+    pub has_routes: bool,
     /// What the gateway offers.
     pub heartbeat: HeartBeat,
     /// The same in SENDs.
@@ -66,6 +68,7 @@ impl Default for Settings {
             close_on_error: true,
             connect_wait: Duration::from_secs(10),
             grammar: Grammar::RabbitMq,
+            has_routes: false,
             heartbeat: HeartBeat { send_ms: 10_000, receive_ms: 10_000 },
             messages_per_second_max: 0,
             ping_interval: Duration::from_secs(30),

@@ -72,6 +72,7 @@ impl Session {
         match input {
             Input::Deliver { delivery, dropped } => self.deliver(delivery, dropped),
             Input::Done { op, outcome } => self.done(op, outcome),
+            Input::Dismissed => self.dismiss(),
             Input::Drain => self.drain(),
             Input::Draining => self.core.draining = Some(now),
             Input::Frame(frame) => self.frame(frame),
@@ -216,7 +217,7 @@ impl Session {
             Ok(answer) => {
                 let user = match answer {
                     Answer::Opened { principal } => principal,
-                    Answer::Done => None,
+                    Answer::Done | Answer::Untold(_) => None,
                 };
                 opening.finish(&mut self.core, user);
                 self.state = State::Connected(Box::default());
@@ -238,6 +239,13 @@ impl Session {
             State::Connected(_) => self.leave(CloseReason::Draining, None),
             State::AwaitingConnect | State::Opening(_) => self.close(CloseReason::Draining, None),
             State::Leaving { .. } | State::Closed => {}
+        }
+    }
+
+    /// Where it is leaving already, it goes on to do so.
+    fn dismiss(&mut self) {
+        if matches!(self.state, State::Connected(_)) {
+            self.leave(CloseReason::Dismissed, None);
         }
     }
 

@@ -1,6 +1,6 @@
 //! SUBSCRIBE, UNSUBSCRIBE, and what a session is subscribed to.
 
-use super::action::{AckMode, Subscribe, Unsubscribe};
+use super::action::{AckMode, Holder, Subscribe, Unsubscribe};
 use super::core::Core;
 use super::name::SubscriptionName;
 use super::place;
@@ -20,8 +20,17 @@ pub(super) struct Subscription {
     pub(super) ack: AckMode,
     /// Deliveries that may wait for the client's ACK or NACK at a time.
     unsettled_max: u16,
+    holder: Holder,
     /// There is something at the broker that outlives it, unless its UNSUBSCRIBE says that it shall not.
     is_kept: bool,
+}
+
+/// What an UNSUBSCRIBE took out.
+#[derive(Debug)]
+pub(super) struct Unsubscribed {
+    pub(super) id: SubscriptionId,
+    pub(super) holder: Holder,
+    pub(super) unsubscribe: Unsubscribe,
 }
 
 /// Few for most clients, so a list in the order of the keys is smaller and faster than a map.
@@ -47,14 +56,16 @@ impl Subscriptions {
     pub(super) fn subscribe(&mut self, frame: Frame, core: &Core, orphans: usize) -> Result<Subscribe, Refusal> {
         let settings = &core.settings;
         let destination = destination(&frame, core)?;
-        let is_durable = is_durable(&frame)?;
+        // What is answered once is neither acknowledged nor kept.
+        let is_held = !matches!(destination, Destination::App(_));
+        let is_durable = is_durable(&frame)? && is_held;
         let name = name(&frame)?.ok_or(Refusal::Missing { command: Command::Subscribe, header: "destination" })?;
         // STOMP asks for an id from 1.1 on; RabbitMQ's plugin never does.
         let is_id_needed = core.version != Version::V1_0 && settings.close_on_error;
         if is_id_needed && matches!(name, SubscriptionName::Destination(_)) {
             return Err(Refusal::Missing { command: Command::Subscribe, header: "id" });
         }
-        let ack = ack_mode(frame.header("ack"))?;
+        let ack = ack_mode(frame.header("ack")).map(|it| if is_held { it } else { AckMode::Auto })?;
         let prefetch = prefetch(frame.header("prefetch-count"), settings)?;
         if self.by_name(&name).is_some() {
             return Err(Refusal::SubscriptionExists(name));
@@ -70,17 +81,19 @@ impl Subscriptions {
         let id = name.id().clone();
         // UNSUBSCRIBE never deletes the queue of a durable subscription to an exchange (U5).
         let is_kept = is_durable && matches!(destination, Destination::Topic(_));
-        let key = self.add(name, ack, unsettled_max, is_kept);
+        let holder = if is_held { Holder::Broker } else { Holder::Nobody };
+        let key = self.add(name, ack, unsettled_max, holder, is_kept);
         Ok(Subscribe { key, id, destination, ack, prefetch, is_durable, headers: frame.headers })
     }
 
     /// Takes the subscription out: nothing that arrives for it later is passed on.
-    pub(super) fn unsubscribe(&mut self, frame: &Frame) -> Result<Unsubscribe, Refusal> {
+    pub(super) fn unsubscribe(&mut self, frame: &Frame) -> Result<Unsubscribed, Refusal> {
         let is_final = is_durable(frame)?;
         let name = name(frame)?.ok_or(Refusal::UnsubscribeUnnamed)?;
         let key = self.by_name(&name).map(|it| it.key);
         let removed = key.and_then(|it| self.remove(it)).ok_or(Refusal::SubscriptionUnknown(name))?;
-        Ok(Unsubscribe { key: removed.key, is_final: is_final && removed.is_kept })
+        let unsubscribe = Unsubscribe { key: removed.key, is_final: is_final && removed.is_kept };
+        Ok(Unsubscribed { id: removed.name.id().clone(), holder: removed.holder, unsubscribe })
     }
 
     /// The key for the answers that go to that private queue; the same one for each use of its name.
@@ -92,14 +105,21 @@ impl Subscriptions {
         if self.live.len() >= settings.subscriptions_max {
             return Err(Refusal::Limit(Limit::Subscriptions { max: settings.subscriptions_max }));
         }
-        Ok(self.add(name, AckMode::Auto, 0, false))
+        Ok(self.add(name, AckMode::Auto, 0, Holder::Broker, false))
     }
 
-    fn add(&mut self, name: SubscriptionName, ack: AckMode, unsettled_max: u16, is_kept: bool) -> SubscriptionKey {
+    fn add(
+        &mut self,
+        name: SubscriptionName,
+        ack: AckMode,
+        unsettled_max: u16,
+        holder: Holder,
+        is_kept: bool,
+    ) -> SubscriptionKey {
         self.keys += 1;
         let key = SubscriptionKey(self.keys);
         self.live.reserve_exact(1);
-        self.live.push(Subscription { key, name, ack, unsettled_max, is_kept });
+        self.live.push(Subscription { key, name, ack, unsettled_max, holder, is_kept });
         key
     }
 

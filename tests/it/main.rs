@@ -7,6 +7,7 @@ mod broker_contract;
 mod client;
 mod drain;
 mod gateway;
+mod handlers;
 mod hostile;
 mod http;
 mod log;

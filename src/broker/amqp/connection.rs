@@ -43,6 +43,8 @@ const LOGIN_CHARS_SHOWN: usize = 64;
 /// What a connection is for. They are apart because RabbitMQ blocks one that publishes when it lacks memory or disk.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
+    /// Calls of handlers, and their answers.
+    Calls,
     /// What RabbitMQ may refuse, and no session depends on.
     Checks,
     Feeds,
@@ -51,10 +53,11 @@ pub(super) enum Role {
 }
 
 impl Role {
-    pub(super) const ALL: [Self; 4] = [Self::Checks, Self::Feeds, Self::Private, Self::Publish];
+    pub(super) const ALL: [Self; 5] = [Self::Calls, Self::Checks, Self::Feeds, Self::Private, Self::Publish];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
+            Self::Calls => "calls",
             Self::Checks => "checks",
             Self::Feeds => "feeds",
             Self::Private => "private",
@@ -143,7 +146,7 @@ fn uri(context: &Context, role: Role, url: &Url) -> AMQPUri {
     let mut uri = url.uri().clone();
     uri.query.heartbeat = Some(HEARTBEAT);
     uri.query.frame_max = Some(match role {
-        Role::Feeds | Role::Private => CONSUME_FRAME_MAX,
+        Role::Calls | Role::Feeds | Role::Private => CONSUME_FRAME_MAX,
         Role::Checks | Role::Publish => PUBLISH_FRAME_MAX,
     });
     if let Account::Client { login, passcode, vhost } = &context.account {

@@ -81,7 +81,7 @@ impl Line {
         *self.failure() = connected.as_ref().err().map(|error| (error.clone(), Instant::now()));
         let connected = Arc::new(connected?);
         let lost = match role {
-            Role::Feeds | Role::Private => tasks.ended().clone(),
+            Role::Calls | Role::Feeds | Role::Private => tasks.ended().clone(),
             Role::Checks | Role::Publish => tasks.ended().child_token(),
         };
         tasks.spawn(watch(context.clone(), connected.clone(), *role, lost, unblocked.clone()));
@@ -107,6 +107,10 @@ impl Line {
             }
         };
         context.answer(opened).await
+    }
+
+    pub(super) fn context(&self) -> &Context {
+        &self.0.context
     }
 
     /// Whether the connection is there, and can be used.

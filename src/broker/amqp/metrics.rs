@@ -199,6 +199,7 @@ impl Metrics {
                 | Fault::ConnectionLimit(_)
                 | Fault::Forbidden { .. }
                 | Fault::Full { .. }
+                | Fault::Handler { .. }
                 | Fault::LoginMissing
                 | Fault::Refused(_)
                 | Fault::Unavailable

@@ -43,6 +43,7 @@ mod properties;
 mod publishing;
 mod queue;
 mod relay;
+mod rpc;
 mod settings;
 mod shared_line;
 mod supervisor;
@@ -64,6 +65,7 @@ use relay::Relay;
 
 pub use link::Link;
 pub use metrics::Metrics;
+pub use rpc::Rpc;
 pub use settings::{Identity, Name, NameError, Settings};
 pub use tls::{Tls, TlsFiles};
 pub use url::{Url, UrlError};

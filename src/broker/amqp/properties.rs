@@ -13,7 +13,7 @@ use crate::session::Fault;
 use crate::stomp::Headers;
 
 /// Properties and headers travel in one AMQP frame, which must not be larger than what was agreed for publishing.
-const PROPERTY_BYTES_MAX: usize = 30 * 1024;
+pub(super) const PROPERTY_BYTES_MAX: usize = 30 * 1024;
 
 /// What RabbitMQ takes as an expiration, in milliseconds.
 const EXPIRATION_MAX: u64 = u32::MAX as u64;

@@ -23,7 +23,7 @@ async fn held(gateway: &Gateway) -> Held {
     driver.carry_on();
     let answers = [0, 1].map(|i| {
         let (answer, pending) = oneshot::channel();
-        driver.in_flight[i].pending = Pending::Waiting(pending);
+        driver.in_flight[i].step = Step::Asked(Pending::Waiting(pending));
         answer
     });
     // Read before anything else happens. The SUBSCRIBE waits for the SENDs, and the last one for the SUBSCRIBE.

@@ -24,7 +24,7 @@ async fn unanswered(gateway: &Gateway, frames: &str) -> (Client, Vec<Silent>) {
     let mut answers = Vec::new();
     for it in &mut driver.in_flight {
         let (answer, pending) = oneshot::channel();
-        it.pending = Pending::Waiting(pending);
+        it.step = Step::Asked(Pending::Waiting(pending));
         answers.push(answer);
     }
     gateway.context.lifecycle.spawn(serve(driver));

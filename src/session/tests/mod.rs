@@ -1,6 +1,7 @@
 //! Sessions as dialogues: what goes in and what comes out, each as a line of text, with time passed in.
 
 mod acks;
+mod app;
 mod closing;
 mod connect;
 mod errors;
@@ -19,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{AckMode, AckScope, Action, Answer, CloseReason, Fault, Input, Sent, Session, Settings, Verdict};
+use super::{AckMode, AckScope, Action, Answer, CloseReason, Fault, Holder, Input, Sent, Session, Settings, Verdict};
 use crate::ident::{OpId, SessionId, SubscriptionKey};
 use crate::message::{AckToken, Delivery, Message};
 use crate::stomp::{DecodeError, Decoder, Frame, Headers, Limits, Version};
@@ -191,9 +192,10 @@ fn show(action: &Action, version: Version) -> String {
             "heart-beat".to_owned()
         }
         Action::Transmit { bytes, .. } => show_frame(bytes, version),
-        Action::Unsubscribe { op, unsubscribe } => {
+        Action::Unsubscribe { op, holder, unsubscribe, .. } => {
             let is_final = if unsubscribe.is_final { " final" } else { "" };
-            format!("unsubscribe #{} s{}{is_final}", op.0, unsubscribe.key.0)
+            let holder = if *holder == Holder::Nobody { " of nobody" } else { "" };
+            format!("unsubscribe #{} s{}{is_final}{holder}", op.0, unsubscribe.key.0)
         }
     }
 }

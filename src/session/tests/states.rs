@@ -3,7 +3,7 @@
 use super::*;
 use crate::destination::DestinationError;
 use crate::ident::SubscriptionId;
-use crate::session::{Limit, Refusal, SubscriptionName};
+use crate::session::{HandlerFault, Limit, Refusal, SubscriptionName};
 use crate::stomp::{Command, HeartBeatError};
 
 /// The least that each command needs to be understood.
@@ -97,6 +97,15 @@ fn faults_end_a_session_in_every_state() {
     }
 }
 
+const HANDLER_FAULTS: [HandlerFault; 6] = [
+    HandlerFault::Failed,
+    HandlerFault::Limit,
+    HandlerFault::Missing,
+    HandlerFault::Refused,
+    HandlerFault::TimedOut,
+    HandlerFault::Unavailable,
+];
+
 /// One of each reason, and of each refusal.
 pub(super) fn all_reasons() -> Vec<CloseReason> {
     let id = || "x".to_owned();
@@ -149,6 +158,7 @@ pub(super) fn all_reasons() -> Vec<CloseReason> {
         CloseReason::BrokerLost,
         CloseReason::ConnectTimeout { ms: 1 },
         CloseReason::Disconnected,
+        CloseReason::Dismissed,
         CloseReason::Draining,
         CloseReason::Gone,
         CloseReason::HeartBeatLost { ms: 1 },
@@ -163,5 +173,6 @@ pub(super) fn all_reasons() -> Vec<CloseReason> {
         CloseReason::TransportViolated { rule: "x" },
         CloseReason::WriteStalled { ms: 1 },
     ];
-    refusals.into_iter().map(CloseReason::Refused).chain(reasons).collect()
+    let handlers = HANDLER_FAULTS.map(|cause| Refusal::Broker(Fault::Handler { cause, text: id() }));
+    refusals.into_iter().chain(handlers).map(CloseReason::Refused).chain(reasons).collect()
 }

@@ -15,6 +15,7 @@ mod feeds_pace;
 mod feeds_random;
 mod feeds_refused;
 mod gateways;
+mod handlers;
 mod loss;
 mod mapping;
 mod node;

@@ -134,6 +134,7 @@ impl World {
             authenticator: Authenticator::Open,
             broker: broker::Broker::Memory(broker.clone()),
             drain_period: Duration::ZERO,
+            handlers: None,
             lifecycle: Lifecycle::default(),
             limits: Limits::default(),
             metrics: driver::Metrics::new(&metrics),

@@ -52,16 +52,16 @@ impl Exchanges {
     }
 
     /// Whether it was there when it was last asked for, which was not long ago.
-    pub(super) fn is_known(&self, exchange: &ShortString) -> bool {
+    pub(in crate::broker::amqp) fn is_known(&self, exchange: &ShortString) -> bool {
         self.known.renew(exchange, Instant::now())
     }
 
     /// A publish has shown that it is not there any more.
-    pub(super) fn forget(&self, exchange: &ShortString) {
+    pub(in crate::broker::amqp) fn forget(&self, exchange: &ShortString) {
         lock(&self.known.0).remove(exchange);
     }
 
-    pub(super) async fn check(&self, exchange: ShortString) -> Result<(), Fault> {
+    pub(in crate::broker::amqp) async fn check(&self, exchange: ShortString) -> Result<(), Fault> {
         let (done, answer) = oneshot::channel();
         // Fails when the connection is lost: the task that would answer has ended.
         self.checks.send(Check { exchange, done }).await.map_err(|_| Fault::Unavailable)?;
