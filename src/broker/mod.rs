@@ -31,7 +31,10 @@
 //! `tests/it/broker_contract/` holds every back end to these.
 
 pub mod amqp;
+mod availability;
+mod backoff;
 pub mod memory;
+mod tls;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -46,6 +49,7 @@ use crate::delivery::{MEMORY_SETTING, MemoryFull, Outbox};
 use crate::ident::SessionId;
 use crate::message::AckToken;
 use crate::session::{Credentials, Fault, Publish, Subscribe, Unsubscribe, Verdict};
+pub use tls::{Tls, TlsFiles, TlsKeys};
 
 /// The configured back end. Cloning it clones a handle.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{GIB, HOUR, MIB};
-use crate::broker::{Outage, amqp, memory};
+use crate::broker::{Outage, Tls, TlsFiles, TlsKeys, amqp, memory};
 use crate::config::Broker;
 use crate::config::kind::{bytes, choice, duration, number, parsed, string, urls};
 use crate::config::reader::Reader;
@@ -99,27 +99,37 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
 }
 
 /// The files are read when TLS is used, or meant to be.
-fn tls(reader: &mut Reader, urls: &[amqp::Url]) -> Option<amqp::Tls> {
-    let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
-    let files = amqp::TlsFiles {
-        ca: text(amqp::TlsFiles::CA),
-        server_name: text(amqp::TlsFiles::SERVER_NAME),
-        certificate: text(amqp::TlsFiles::CERTIFICATE),
-        key: text(amqp::TlsFiles::KEY),
-    };
+fn tls(reader: &mut Reader, urls: &[amqp::Url]) -> Option<Tls> {
+    let keys = &TlsKeys::AMQP;
+    let files = tls_files(reader, keys);
     let is_used = urls.iter().any(amqp::Url::is_tls);
-    if !is_used && files == amqp::TlsFiles::default() {
+    if !is_used && files == TlsFiles::default() {
         return None;
     }
     reader.rule(
-        &[amqp::TlsFiles::CA, amqp::TlsFiles::SERVER_NAME, amqp::TlsFiles::CERTIFICATE, amqp::TlsFiles::KEY],
+        &[keys.ca, keys.server_name, keys.certificate, keys.key],
         is_used,
         "is given, but no address in broker.amqp.url begins with amqps://: passcodes would travel in the clear",
     );
-    match amqp::Tls::load(&files) {
+    load_tls(reader, &files, keys, "broker.amqp.url")
+}
+
+pub(super) fn tls_files(reader: &mut Reader, keys: &TlsKeys) -> TlsFiles {
+    let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
+    TlsFiles {
+        ca: text(keys.ca),
+        server_name: text(keys.server_name),
+        certificate: text(keys.certificate),
+        key: text(keys.key),
+    }
+}
+
+/// What is wrong is blamed on `switch` if none of the files was named.
+pub(super) fn load_tls(reader: &mut Reader, files: &TlsFiles, keys: &TlsKeys, switch: &str) -> Option<Tls> {
+    match Tls::load(files, keys) {
         Ok(tls) => Some(tls),
         Err(faults) => {
-            faults.iter().for_each(|it| reader.rule(&[it.setting, "broker.amqp.url"], false, &it.problem));
+            faults.iter().for_each(|it| reader.rule(&[it.setting, switch], false, &it.problem));
             None
         }
     }
