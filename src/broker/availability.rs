@@ -1,5 +1,7 @@
 //! Whether the broker can be used, and what `/ready` says of that: a restart of the broker is to move no clients.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus::IntGauge;
@@ -13,6 +15,7 @@ use crate::lifecycle::{Latch, Lifecycle};
 #[derive(Clone, Debug)]
 pub(super) struct Availability {
     is_there: watch::Sender<bool>,
+    was_there: Arc<AtomicBool>,
     connected: IntGauge,
 }
 
@@ -30,7 +33,8 @@ impl Availability {
             Outage::Hold => ready_grace,
             Outage::Reject => Duration::ZERO,
         };
-        let availability = Self { is_there: watch::Sender::new(false), connected: connected.clone() };
+        let is_there = watch::Sender::new(false);
+        let availability = Self { is_there, was_there: Arc::default(), connected: connected.clone() };
         let (changes, stopping) = (availability.is_there.subscribe(), lifecycle.stopping().clone());
         lifecycle.spawn_background(async move {
             stopping.run_until_cancelled(follow(changes, &latch, grace)).await;
@@ -41,7 +45,17 @@ impl Availability {
 
     pub(super) fn set(&self, is_there: bool) {
         self.connected.set(is_there.into());
+        self.was_there.fetch_or(is_there, Ordering::Relaxed);
         self.is_there.send_replace(is_there);
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        *self.is_there.borrow()
+    }
+
+    /// Whether it ever was.
+    pub(super) fn was_there(&self) -> bool {
+        self.was_there.load(Ordering::Relaxed)
     }
 
     /// Returns when it is.

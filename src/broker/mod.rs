@@ -34,6 +34,8 @@ pub mod amqp;
 mod availability;
 mod backoff;
 pub mod memory;
+mod room;
+pub mod stomp;
 mod tls;
 
 use std::future::Future;
@@ -56,6 +58,7 @@ pub use tls::{Tls, TlsFiles, TlsKeys};
 pub enum Broker {
     Amqp(amqp::Broker),
     Memory(memory::Broker),
+    Stomp(stomp::Broker),
 }
 
 /// What becomes of sessions while the broker is away.
@@ -91,6 +94,7 @@ impl Broker {
         match self {
             Self::Amqp(broker) => broker.open(request).await.map(Link::Amqp),
             Self::Memory(broker) => broker.open(request).map(Link::Memory),
+            Self::Stomp(broker) => broker.open(request).await.map(Link::Stomp),
         }
     }
 }
@@ -100,6 +104,7 @@ impl Broker {
 pub enum Link {
     Amqp(amqp::Link),
     Memory(memory::Link),
+    Stomp(stomp::Link),
 }
 
 impl Link {
@@ -107,6 +112,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.publish(publish),
             Self::Memory(link) => link.publish(publish),
+            Self::Stomp(link) => link.publish(publish),
         }
     }
 
@@ -114,6 +120,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.subscribe(subscribe),
             Self::Memory(link) => link.subscribe(subscribe),
+            Self::Stomp(link) => link.subscribe(subscribe),
         }
     }
 
@@ -121,6 +128,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.unsubscribe(unsubscribe),
             Self::Memory(link) => link.unsubscribe(unsubscribe),
+            Self::Stomp(link) => link.unsubscribe(unsubscribe),
         }
     }
 
@@ -128,6 +136,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.settle(tokens, verdict),
             Self::Memory(link) => link.settle(tokens, verdict),
+            Self::Stomp(link) => link.settle(tokens, verdict),
         }
     }
 
@@ -136,6 +145,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.fault(),
             Self::Memory(_) => Fault::Unavailable,
+            Self::Stomp(link) => link.fault(),
         }
     }
 

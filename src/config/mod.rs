@@ -16,7 +16,7 @@ use std::fmt;
 use config::Value;
 
 use crate::auth::{Authenticator, Rules};
-use crate::broker::{amqp, memory};
+use crate::broker::{amqp, memory, stomp as stomp_broker};
 use crate::{admin, delivery, http, lifecycle, session, stomp, telemetry};
 pub use fault::{Fault, Faults};
 pub use reader::Key;
@@ -54,6 +54,7 @@ pub struct Limits {
 pub enum Broker {
     Amqp(amqp::Settings),
     Memory(memory::Settings),
+    Stomp(stomp_broker::Settings),
 }
 
 /// A configuration without a fault.

@@ -11,8 +11,8 @@ use super::kind::{
 use super::reader::Reader;
 use super::{Broker, Limits, Settings};
 use crate::auth::{Authenticator, Rule, Rules, User};
-use crate::broker::amqp;
-use crate::session::AckScope;
+use crate::broker::{amqp, stomp as stomp_broker};
+use crate::session::{AckScope, Grammar};
 use crate::stomp::HeartBeat;
 use crate::telemetry::{Filter, Format};
 use crate::{admin, delivery, http, lifecycle, session, stomp, telemetry};
@@ -42,13 +42,12 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
     let session = session(reader);
     let (delivery, write_stall_max) = delivery(reader);
     let limits = limits(reader);
-    let broker = broker::broker(reader);
+    let broker = broker::broker(reader, session.unsettled_max);
     let (authenticator, rules) = auth(reader, &broker);
-    let is_checked_there = matches!(&broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
     reader.rule(
-        &["broker.amqp.identity", "auth.users"],
-        !is_checked_there || matches!(authenticator, Authenticator::Open),
-        "is `client`, so that RabbitMQ checks logins and passcodes: leave out auth.users, or say `gateway`",
+        &["broker.amqp.identity", "broker.stomp.identity", "auth.users"],
+        !is_identity_the_clients(&broker) || matches!(authenticator, Authenticator::Open),
+        "is `client`, so that the broker checks logins and passcodes: leave out auth.users, or say `gateway`",
     );
     let admin = admin(reader);
     let lifecycle = drain(reader);
@@ -58,7 +57,8 @@ pub(super) fn read(reader: &mut Reader) -> Settings {
         admin.listen.is_none_or(|it| !collide(it, http.listen)),
         "is the same as admin.listen: clients and operators need an address each",
     );
-    let session = session::Settings { heartbeat, close_on_error, write_stall_max, ..session };
+    let destinations = if matches!(broker, Broker::Stomp(_)) { Grammar::Foreign } else { Grammar::RabbitMq };
+    let session = session::Settings { heartbeat, close_on_error, destinations, write_stall_max, ..session };
     Settings { admin, authenticator, broker, delivery, http, lifecycle, limits, log, rules, session, stomp }
 }
 
@@ -211,6 +211,15 @@ pub(super) fn auth(reader: &mut Reader, broker: &Broker) -> (Authenticator, Rule
     (authenticator, rules(reader, broker))
 }
 
+/// Whether the broker knows the clients by their logins.
+fn is_identity_the_clients(broker: &Broker) -> bool {
+    match broker {
+        Broker::Amqp(settings) => settings.identity == amqp::Identity::Client,
+        Broker::Memory(_) => false,
+        Broker::Stomp(settings) => settings.identity == stomp_broker::Identity::Client,
+    }
+}
+
 fn rules(reader: &mut Reader, broker: &Broker) -> Rules {
     let rule = string("a rule such as `/exchange/orders/*` or `send /amq/queue/audit`", |it| !it.is_empty());
     let allow = reader.key("auth.allow", list(rule), Vec::new());
@@ -222,12 +231,11 @@ fn rules(reader: &mut Reader, broker: &Broker) -> Rules {
         }
     }
     reader.rule(&["auth.allow"], wrong.is_empty(), &wrong.join("; it "));
-    let has_permissions = matches!(broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
+    let has_permissions = is_identity_the_clients(broker);
     reader.rule(
-        &["auth.allow", "broker.amqp.identity"],
+        &["auth.allow", "broker.amqp.identity", "broker.stomp.identity"],
         !has_permissions || allow.is_empty(),
-        "breaks a rule: with broker.amqp.identity = \"client\" the permissions of RabbitMQ decide, and auth.allow must \
-         be empty",
+        "breaks a rule: with identity = \"client\" the permissions of the broker decide, and auth.allow must be empty",
     );
     if has_permissions { Rules::Broker } else { Rules::Listed(rules) }
 }

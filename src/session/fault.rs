@@ -19,6 +19,9 @@ pub enum Fault {
     /// The queue, or the whole broker, holds as much as it may.
     #[error("{what} is full: {max} {unit} ({setting})")]
     Full { what: String, max: usize, unit: &'static str, setting: &'static str },
+    /// The connection to a STOMP broker was lost or never made, in the words of Spring's relay.
+    #[error("{0}")]
+    LinkBroken(String),
     /// Without a login there is no account to use (E6).
     #[error("Missing login or passcode header(s)")]
     LoginMissing,
@@ -28,6 +31,9 @@ pub enum Fault {
     /// The broker refused, with its reason as the client may see it.
     #[error("{0}")]
     Refused(String),
+    /// An ERROR of a STOMP broker: its `message` header and its body.
+    #[error("{text}")]
+    Relayed { title: String, text: String },
     /// Nobody answered in time.
     #[error("The broker did not answer within {0} ms")]
     TimedOut(u64),

@@ -34,7 +34,7 @@ pub use input::{Answer, Input, Outcome};
 pub use name::SubscriptionName;
 pub use rate::Rate;
 pub use refusal::{Limit, Refusal};
-pub use settings::{AckScope, Settings};
+pub use settings::{AckScope, Grammar, Settings};
 pub use state::{Phase, Session};
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use super::action::Publish;
 use super::place;
 use super::refusal::Refusal;
-use super::settings::Settings;
-use super::subscriptions::Subscriptions;
+use super::settings::{Grammar, Settings};
+use super::subscriptions::{Subscriptions, TEMP_QUEUE};
 use crate::destination::Destination;
 use crate::ident::SubscriptionKey;
 use crate::message::is_own_header;
@@ -23,17 +23,20 @@ pub(super) fn publish(
         return Err(Refusal::MessageIdSent);
     }
     let text = frame.header("destination").ok_or(Refusal::Missing { command: Command::Send, header: "destination" })?;
-    let destination = place::parse(text)?;
+    let destination = place::parse(text, settings)?;
     if matches!(destination, Destination::TempQueue(_)) {
         let remedy = "it is where answers come from; name it in reply-to";
         return Err(Refusal::DestinationNotFor { command: Command::Send, destination: text.to_owned(), remedy });
     }
     check_expiration(frame.header("expiration"))?;
     let reply_to = reply_to(frame.header("reply-to"), subscriptions, settings)?;
+    // A foreign broker reads the name of the temporary queue itself.
+    let is_named_by_us = reply_to.is_some() && settings.destinations == Grammar::RabbitMq;
     let stays =
-        |name: &str| is_own_header(name) || NOT_PUBLISHED.contains(&name) || (name == "reply-to" && reply_to.is_some());
+        |name: &str| is_own_header(name) || NOT_PUBLISHED.contains(&name) || (name == "reply-to" && is_named_by_us);
     let headers = frame.headers.iter().filter(|(name, _)| !stays(name)).collect::<Headers>();
-    Ok(Publish { destination, headers, body: frame.body, reply_to })
+    let is_receipted = frame.header("receipt").is_some();
+    Ok(Publish { destination, headers, body: frame.body, reply_to, is_receipted })
 }
 
 /// Digits and nothing else, which is what both back ends read.
@@ -52,6 +55,9 @@ fn reply_to(
     settings: &Settings,
 ) -> Result<Option<SubscriptionKey>, Refusal> {
     let Some(text) = header else { return Ok(None) };
+    if settings.destinations == Grammar::Foreign {
+        return text.strip_prefix(TEMP_QUEUE).map(|name| subscriptions.reply_key(name, settings)).transpose();
+    }
     match Destination::parse(text).map_err(Refusal::BadReplyTo)? {
         Destination::TempQueue(name) => subscriptions.reply_key(&name, settings).map(Some),
         Destination::AmqQueue(_)

@@ -15,6 +15,8 @@ pub struct Settings {
     pub bytes_per_second_max: usize,
     /// From the opened connection to an accepted CONNECT.
     pub connect_wait: Duration,
+    /// Whose grammar destinations have.
+    pub destinations: Grammar,
     /// What the gateway offers.
     pub heartbeat: HeartBeat,
     /// The same in SENDs.
@@ -44,6 +46,15 @@ pub struct Settings {
     pub write_stall_max: Duration,
 }
 
+/// Whose grammar destinations have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Grammar {
+    /// The broker's: what is not the gateway's own business is passed on as it was written.
+    Foreign,
+    /// That of RabbitMQ's plugin (D1).
+    RabbitMq,
+}
+
 /// What an ACK or NACK covers in mode `client`, beside the delivery that it names: everything before it ..
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum AckScope {
@@ -60,6 +71,7 @@ impl Default for Settings {
             bytes_per_second_max: 0,
             close_on_error: true,
             connect_wait: Duration::from_secs(10),
+            destinations: Grammar::RabbitMq,
             heartbeat: HeartBeat { send_ms: 10_000, receive_ms: 10_000 },
             messages_per_second_max: 0,
             ping_interval: Duration::from_secs(30),

@@ -50,7 +50,7 @@ impl Subscriptions {
         settings: &Settings,
         orphans: usize,
     ) -> Result<Subscribe, Refusal> {
-        let destination = destination(&frame)?;
+        let destination = destination(&frame, settings)?;
         let is_durable = is_durable(&frame)?;
         let name = name(&frame)?.ok_or(Refusal::Missing { command: Command::Subscribe, header: "destination" })?;
         // STOMP asks for an id from 1.1 on; RabbitMQ's plugin never does.
@@ -73,7 +73,7 @@ impl Subscriptions {
         }
         let id = name.id().clone();
         // UNSUBSCRIBE never deletes the queue of a durable subscription to an exchange (U5).
-        let is_kept = is_durable && matches!(destination, Destination::Topic(_));
+        let is_kept = is_durable && matches!(destination, Destination::Topic(_) | Destination::Foreign(_));
         let key = self.add(name, ack, unsettled_max, is_kept);
         Ok(Subscribe { key, id, destination, ack, prefetch, is_durable, headers: frame.headers })
     }
@@ -117,10 +117,10 @@ impl Subscriptions {
 }
 
 /// The `destination` header of a SUBSCRIBE, if one can be subscribed to it.
-fn destination(frame: &Frame) -> Result<Destination, Refusal> {
+fn destination(frame: &Frame, settings: &Settings) -> Result<Destination, Refusal> {
     let text =
         frame.header("destination").ok_or(Refusal::Missing { command: Command::Subscribe, header: "destination" })?;
-    match place::parse(text)? {
+    match place::parse(text, settings)? {
         Destination::TempQueue(_) => {
             Err(not_for(Command::Subscribe, text, "answers arrive by themselves; name it in reply-to"))
         }

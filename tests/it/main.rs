@@ -16,4 +16,6 @@ mod process;
 mod rabbitmq;
 mod reload;
 mod sim;
+#[cfg(feature = "test-rabbitmq")]
+mod stomp_relay;
 mod websocket;

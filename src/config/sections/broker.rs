@@ -1,9 +1,11 @@
 //! What `[broker]` and the sections below it say.
 
+mod stomp;
+
 use std::time::Duration;
 
 use super::{GIB, HOUR, MIB};
-use crate::broker::{Outage, Tls, TlsFiles, TlsKeys, amqp, memory};
+use crate::broker::{Outage, Tls, TlsFiles, TlsKeys, amqp, memory, stomp as stomp_broker};
 use crate::config::Broker;
 use crate::config::kind::{bytes, choice, duration, number, parsed, string, urls};
 use crate::config::reader::Reader;
@@ -13,6 +15,7 @@ use crate::config::reader::Reader;
 enum BrokerKind {
     Amqp,
     Memory,
+    Stomp,
 }
 
 const IDENTITIES: &[(&str, amqp::Identity)] =
@@ -20,19 +23,21 @@ const IDENTITIES: &[(&str, amqp::Identity)] =
 
 const OUTAGES: &[(&str, Outage)] = &[("hold", Outage::Hold), ("reject", Outage::Reject)];
 
-pub(super) fn broker(reader: &mut Reader) -> Broker {
-    let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp)];
-    let kind = choice(words).worded("`memory` or `amqp` (`stomp` does not exist yet)");
-    let kind = reader.key("broker.kind", kind, BrokerKind::Memory);
+/// `unsettled_max` is that of sessions.
+pub(super) fn broker(reader: &mut Reader, unsettled_max: usize) -> Broker {
+    let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp), ("stomp", BrokerKind::Stomp)];
+    let kind = reader.key("broker.kind", choice(words), BrokerKind::Memory);
     let default = amqp::Settings::default();
     let outage = reader.key("broker.outage", choice(OUTAGES), default.outage);
     let hold_time = reader.time("broker.hold_time", default.hold_time);
     let ready_grace = reader.time("broker.ready_grace", default.ready_grace);
-    // Both sections are read, so that what is wrong in the other one is found before the day it is used.
+    // All sections are read, so that what is wrong in another one is found before the day it is used.
     let (memory, amqp) = (memory(reader), amqp::Settings { outage, hold_time, ready_grace, ..amqp(reader) });
+    let stomp = stomp_broker::Settings { outage, hold_time, ready_grace, unsettled_max, ..stomp::stomp(reader) };
     match kind {
         BrokerKind::Amqp => Broker::Amqp(amqp),
         BrokerKind::Memory => Broker::Memory(memory),
+        BrokerKind::Stomp => Broker::Stomp(stomp),
     }
 }
 

@@ -1,12 +1,15 @@
 //! What `src/broker/mod.rs` promises, case by case, held against every back end.
 //!
 //! `cargo test --test it broker_contract::memory` runs all cases on the embedded broker. With the feature
-//! `test-rabbitmq`, `broker_contract::amqp` runs the same ones on the RabbitMQ of `STOMPGATE_TEST_AMQP_URL`.
+//! `test-rabbitmq`, `broker_contract::amqp` runs the same ones on the RabbitMQ of `STOMPGATE_TEST_AMQP_URL`, and
+//! `broker_contract::stomp` on the STOMP plugin of `STOMPGATE_TEST_STOMP_RABBITMQ`.
 
 #[cfg(feature = "test-rabbitmq")]
 mod amqp;
 pub(crate) mod fixture;
 mod memory;
+#[cfg(feature = "test-rabbitmq")]
+mod stomp;
 
 mod confirms;
 mod durable;

@@ -34,4 +34,4 @@ mod support;
 mod tls;
 mod whole;
 
-pub(crate) use support::Gateway;
+pub(crate) use support::{Gateway, eventually, variable};
