@@ -283,7 +283,10 @@ impl Dialogue {
             return Ok(());
         }
         let again = receipt.strip_prefix(AGAIN).and_then(|it| it.parse().ok()).map(SubscriptionKey);
-        if let Some(key) = again.filter(|key| self.subscriptions.remove(*key).is_some()) {
+        // RabbitMQ names the subscription when it ends one, for example because its queue was deleted.
+        let ended = || frame.header("subscription").and_then(|id| self.subscriptions.find(id)).map(|(key, _)| key);
+        if let Some(key) = again.or_else(ended).filter(|key| self.subscriptions.remove(*key).is_some()) {
+            self.deliveries.forget(key);
             self.outbox.push_event(Item::SubscriptionEnded(key));
             return Ok(());
         }
@@ -340,3 +343,6 @@ impl Lost {
 fn milliseconds(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,13 +74,14 @@ pub(super) fn message(frame: Frame) -> Message {
     Message::new(text("message-id"), text("destination"), headers, frame.body.clone())
 }
 
-/// An ERROR in the broker's own words, as many as a client is told. They may name the gateway's login, which is none of
-/// a client's business.
+/// An ERROR in the broker's own words, as many as a client is told: neither where in ActiveMQ it was thrown, nor the
+/// gateway's own login, which RabbitMQ names.
 pub(super) fn error(frame: &Frame, hidden: &str) -> Fault {
     let without = |text: &str| text.replace(&format!(" for user '{hidden}'"), "");
     let body = String::from_utf8_lossy(&frame.body);
+    let body = body.split("\n\tat ").next().unwrap_or_default().trim_end();
     let title = frame.header("message").filter(|it| !it.is_empty()).unwrap_or("Error from the broker");
-    Fault::Relayed { title: cut(without(title), TITLE_MAX), text: cut(without(&body), TEXT_MAX) }
+    Fault::Relayed { title: cut(without(title), TITLE_MAX), text: cut(without(body), TEXT_MAX) }
 }
 
 fn cut(mut text: String, max: usize) -> String {
