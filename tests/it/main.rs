@@ -16,6 +16,5 @@ mod process;
 mod rabbitmq;
 mod reload;
 mod sim;
-#[cfg(feature = "test-rabbitmq")]
 mod stomp_relay;
 mod websocket;

@@ -22,7 +22,7 @@ use super::settings::{Address, Settings};
 use super::worker::Lost;
 use crate::broker::Tls;
 use crate::session::Fault;
-use crate::stomp::{Command, Decoder, Frame, HeartBeat, Limits, Version};
+use crate::stomp::{Command, DecodeError, Decoder, Frame, HeartBeat, Limits, Version};
 
 /// Headers of a frame from a broker: it is trusted more than a client, and yet not without end.
 const HEADER_COUNT_MAX: usize = 1_000;
@@ -175,7 +175,7 @@ impl Connection {
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => return Ok(Ok(frame)),
                 Ok(None) => {}
-                Err(error) => return Ok(Err(error.to_string())),
+                Err(error) => return Ok(Err(words(&error))),
             }
             std::future::poll_fn(|cx| self.poll_read(cx)).await?;
         }
@@ -199,8 +199,7 @@ impl Connection {
 
     /// The next whole frame of what was read.
     pub(super) fn next_frame(&mut self) -> Result<Option<Frame>, Lost> {
-        // The limits have other names here than with clients.
-        self.decoder.next_frame().map_err(|error| Lost::malformed(&error.to_string()))
+        self.decoder.next_frame().map_err(|error| Lost::malformed(&words(&error)))
     }
 
     /// Ready when something was read.
@@ -254,6 +253,16 @@ impl Connection {
             self.output.extend_from_slice(b"\n");
         }
         Ok(())
+    }
+}
+
+/// The settings behind the limits are others than with clients.
+fn words(error: &DecodeError) -> String {
+    match error {
+        DecodeError::FrameTooLarge { max, .. } => format!("a frame larger than {max} bytes"),
+        DecodeError::HeadersTooLarge { max } => format!("headers larger than {max} bytes"),
+        DecodeError::TooManyHeaders { max } => format!("more than {max} headers"),
+        error => error.to_string(),
     }
 }
 

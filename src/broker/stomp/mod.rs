@@ -122,6 +122,9 @@ impl Broker {
         let login = shared.login(credentials);
         let connection = shared.connect(&login).await?;
         let line = shared.line(outbox.clone());
+        if let Some(connection) = &connection {
+            line.dialogue().connected(connection.version);
+        }
         let worker =
             Worker { shared: shared.clone(), line: line.clone(), login, role: Role::Session, place: Some(place) };
         let link = Link::new(line);

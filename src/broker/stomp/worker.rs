@@ -87,17 +87,19 @@ impl Line {
 }
 
 impl Worker {
-    /// Until the link is closed, or over.
+    /// Until the link is closed, or over. The dialogue knows of the first connection, if there is one.
     pub(super) async fn run(self, first: Option<Connection>) {
         let mut next = first;
         let settings = &self.shared.settings;
         let mut backoff = Backoff::new(settings.reconnect_delay_min, settings.reconnect_delay_max);
         loop {
             let connection = match next.take() {
-                Some(connection) => Some(connection),
-                None => self.reconnect(&mut backoff).await,
+                Some(connection) => connection,
+                None => match self.reconnect(&mut backoff).await {
+                    Some(connection) => connection,
+                    None => break,
+                },
             };
-            let Some(connection) = connection else { break };
             let begun = Instant::now();
             let end = self.serve(connection).await;
             let End::Lost(lost) = end else { break };
@@ -116,7 +118,6 @@ impl Worker {
 
     async fn serve(&self, mut connection: Connection) -> End {
         let counted = Share::take(&self.shared.metrics.connections, 1);
-        self.line.dialogue().connected(connection.version);
         if self.role == Role::System {
             info!(addresses = super::listed(&self.shared.settings.addresses), "connected to the STOMP broker");
             self.shared.availability.set(true);
@@ -238,7 +239,11 @@ impl Worker {
             tokio::select! {
                 biased;
                 () = self.line.closed.cancelled() => return None,
-                connection = &mut attempts => return connection,
+                connection = &mut attempts => {
+                    let connection = connection?;
+                    self.line.dialogue().connected(connection.version);
+                    return Some(connection);
+                }
                 () = self.line.wake.notified() => {}
                 () = sleep_until(self.deadline(None)) => {}
             }

@@ -23,7 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Clock {
     Paused,
-    #[cfg_attr(not(feature = "test-rabbitmq"), expect(dead_code, reason = "only a real broker has it"))]
     Real,
 }
 

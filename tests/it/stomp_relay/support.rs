@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use stompgate::broker::Broker;
-use stompgate::broker::stomp::{self, Address, Settings};
+#[cfg(feature = "test-rabbitmq")]
+use stompgate::broker::stomp::Address;
+use stompgate::broker::stomp::{self, Settings};
 use stompgate::delivery::{self, Budget, Outboxes};
 use stompgate::lifecycle::{Latch, Lifecycle, Readiness};
 use stompgate::telemetry::Registry;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 use crate::broker_contract::fixture::{Clock, Fixture};
-use crate::rabbitmq::{eventually, variable};
 
 /// Longer than anything takes that works.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -25,10 +26,24 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Returns when its system connection is there.
+    #[cfg(feature = "test-rabbitmq")]
     pub(crate) async fn connected(settings: Settings) -> Self {
         let gateway = Self::started(settings);
-        eventually("it is connected", async || gateway.latch.is_set()).await;
+        gateway.is_ready().await;
         gateway
+    }
+
+    pub(crate) async fn is_ready(&self) {
+        eventually("it is connected", || self.latch.is_set()).await;
+    }
+
+    pub(crate) async fn is_not_ready(&self) {
+        eventually("it is not connected", || !self.latch.is_set()).await;
+    }
+
+    /// Waits until the sum of the metric is that.
+    pub(crate) async fn has(&self, metric: &str, value: f64) {
+        eventually(metric, || self.metric(metric, "") == value).await;
     }
 
     pub(crate) fn started(settings: Settings) -> Self {
@@ -56,6 +71,7 @@ impl Gateway {
     }
 
     /// Its tasks and connections end within the deadline.
+    #[cfg(feature = "test-rabbitmq")]
     pub(crate) async fn stop(self) {
         self.lifecycle.stop();
         timeout(DEADLINE, self.lifecycle.ended()).await.expect("all tasks end when the process stops");
@@ -65,7 +81,25 @@ impl Gateway {
     }
 }
 
+async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let mut again = interval(Duration::from_millis(5));
+    let holds = async {
+        while !condition() {
+            again.tick().await;
+        }
+    };
+    timeout(DEADLINE, holds).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+}
+
+/// What a test has left ends with it.
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.lifecycle.stop();
+    }
+}
+
 /// Of the broker that this variable names.
+#[cfg(feature = "test-rabbitmq")]
 pub(crate) fn address(name: &str) -> Address {
-    variable(name).parse().unwrap_or_else(|error| panic!("{name}: {error}"))
+    crate::rabbitmq::variable(name).parse().unwrap_or_else(|error| panic!("{name}: {error}"))
 }
