@@ -14,9 +14,6 @@ const PREFIX: &str = "stompgate-";
 /// Headers of a client's SUBSCRIBE that the gateway writes itself, or that speak to it alone.
 const OWN: [&str; 7] = ["ack", "content-length", "destination", "id", "prefetch-count", "receipt", "transaction"];
 
-/// What tells brokers how many unsettled deliveries a subscription may have: RabbitMQ and ActiveMQ. Others ignore it.
-const PREFETCH: [&str; 2] = ["prefetch-count", "activemq.prefetchSize"];
-
 /// What names a durable subscription, in UNSUBSCRIBE too: ActiveMQ and Artemis. RabbitMQ goes by `durable` and `id`.
 const DURABLE: [&str; 3] = ["activemq.subscriptionName", "durable-subscription-name", "durable-subscriber-name"];
 
@@ -122,9 +119,8 @@ impl Subscription {
         frame.header("ack", if self.is_settled { "client-individual" } else { "auto" });
         frame.header("receipt", receipt);
         if self.is_settled {
-            let prefetch = prefetch.to_string();
-            let missing = PREFETCH.iter().filter(|name| headers.get(name).is_none());
-            missing.for_each(|name| frame.header(name, &prefetch));
+            // RabbitMQ's word. Others have their own, which the client may say, and mean bytes or messages by it.
+            frame.header("prefetch-count", &prefetch.to_string());
         }
         headers.iter().for_each(|(name, value)| frame.header(name, value));
         Some(frame.finish())

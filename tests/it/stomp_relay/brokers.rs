@@ -21,7 +21,7 @@ macro_rules! on_each_broker {
     (@broker $broker:ident $variable:literal $($case:ident)*) => {
         mod $broker {
             $(
-                #[tokio::test]
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $case() {
                     super::$case(crate::stomp_relay::address($variable)).await;
                 }
@@ -134,7 +134,8 @@ async fn bodies_and_headers_arrive_as_they_were(address: Address) {
     let (fixture, topic) = (gateway.fixture(), named("topic"));
     let (mut sender, mut reader) = (fixture.open().await, fixture.open().await);
     reader.subscribe(&topic).await;
-    let headers = [("content-type", "application/json"), ("x-colon", "a:b\\c"), ("x-text", "привет 水"), ("x-line", "a\nb")];
+    let headers =
+        [("content-type", "application/json"), ("x-colon", "a:b\\c"), ("x-text", "привет 水"), ("x-line", "a\nb")];
     let bytes: Vec<u8> = (0..=255).chain([0, 0, 0]).collect();
     let large = vec![b'x'; 200_000];
     for body in [&bytes[..], &large[..], b""] {
@@ -189,7 +190,7 @@ async fn clients_are_served_through_a_whole_gateway(address: Address) {
     assert_eq!((header("destination"), header("receipt")), (Some(&*topic.to_string()), None));
     // A transaction is the gateway's own business, as are acknowledgements.
     client.confirmed("BEGIN\ntransaction:t", "").await;
-    client.confirmed(&format!("SEND\ndestination:{queue}\ntransaction:t"), "kept").await;
+    client.send(&format!("SEND\ndestination:{queue}\ntransaction:t\n\nkept\0")).await;
     client.confirmed("COMMIT\ntransaction:t", "").await;
     client.confirmed(&format!("SUBSCRIBE\nid:q\ndestination:{queue}\nack:client"), "").await;
     let message = client.expect("MESSAGE").await;

@@ -188,8 +188,7 @@ fn sp12_a_message_reaches_the_subscription_that_it_names() {
 fn what_a_client_acknowledges_is_acknowledged_one_by_one() {
     let mut case = Case::connected(settings());
     drop(case.subscribe(1, "/topic/a", AckMode::Client));
-    let subscribe = "SUBSCRIBE id:stompgate-1 destination:/topic/a ack:client-individual receipt:0 prefetch-count:7 \
-                     activemq.prefetchSize:7";
+    let subscribe = "SUBSCRIBE id:stompgate-1 destination:/topic/a ack:client-individual receipt:0 prefetch-count:7";
     assert_eq!(case.written(), [subscribe]);
     for id in ["m1", "m2", "m3"] {
         case.broker(&format!("MESSAGE\nsubscription:stompgate-1\nmessage-id:{id}\nack:a{id}\nredelivered:true\n\n\0"))
