@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use prometheus::IntCounterVec;
 
-use crate::broker::{Broker, amqp, memory};
+use crate::broker::{Broker, amqp, memory, stomp};
 use crate::config::{self, Fault, InForce, Reloaded, Settings};
 use crate::handlers::Handlers;
 use crate::lifecycle::{Asked, Current, Drained, Lifecycle, Readiness, Signal, Signals};
@@ -55,6 +55,7 @@ struct Metrics {
     http: http::Metrics,
     memory: memory::Metrics,
     reloads: IntCounterVec,
+    stomp: stomp::Metrics,
 }
 
 /// Values of the label `outcome`.
@@ -75,6 +76,7 @@ impl Metrics {
             http: http::Metrics::new(registry),
             memory: memory::Metrics::new(registry),
             reloads: register_reloads(registry),
+            stomp: stomp::Metrics::new(registry),
         }
     }
 }
@@ -152,7 +154,8 @@ impl App {
         let http_latch = readiness.latch("http");
         let budget = delivery::Budget::new(settings.limits.memory_bytes_max, metrics.delivery.clone());
         let rpc = start_rpc(&settings, &metrics, &lifecycle, &budget);
-        let broker = start_broker(settings.broker, &metrics, &lifecycle, &readiness, budget.clone());
+        let outboxes = delivery::Outboxes::new(settings.delivery, budget.clone(), metrics.delivery.clone());
+        let broker = start_broker(settings.broker, &metrics, &lifecycle, &readiness, budget, &outboxes);
         let handlers = start_handlers(settings.handlers, rpc, metrics.handlers, &lifecycle);
         let admin_addr = start_admin(&settings.admin, operators)?;
         let context = driver::Context {
@@ -163,7 +166,7 @@ impl App {
             lifecycle: lifecycle.clone(),
             limits: settings.stomp,
             metrics: metrics.driver,
-            outboxes: delivery::Outboxes::new(settings.delivery, budget, metrics.delivery),
+            outboxes,
             rules: settings.rules,
             users: registry::Users::new(settings.session.sessions_per_user_max),
             session: Arc::new(settings.session),
@@ -220,17 +223,22 @@ fn greet(broker: &config::Broker) {
         config::Broker::Memory(_) => {
             tracing::info!("stompgate {version}, on its embedded broker: nothing is kept over a restart");
         }
+        config::Broker::Stomp(settings) => {
+            tracing::info!("stompgate {version}, in front of a STOMP broker at {}", stomp::listed(&settings.addresses));
+        }
     }
 }
 
 fn register_broker(registry: &telemetry::Registry, broker: &config::Broker) {
     let kinds = registry.gauges("broker_info", "1 for the kind of broker that is used, 0 for others.", &["kind"]);
-    let (amqp, memory) = match broker {
-        config::Broker::Amqp(_) => (1, 0),
-        config::Broker::Memory(_) => (0, 1),
+    let used = match broker {
+        config::Broker::Amqp(_) => "amqp",
+        config::Broker::Memory(_) => "memory",
+        config::Broker::Stomp(_) => "stomp",
     };
-    kinds.with_label_values(&["amqp"]).set(amqp);
-    kinds.with_label_values(&["memory"]).set(memory);
+    for kind in ["amqp", "memory", "stomp"] {
+        kinds.with_label_values(&[kind]).set((kind == used).into());
+    }
 }
 
 fn register_reloads(registry: &telemetry::Registry) -> IntCounterVec {
@@ -256,6 +264,7 @@ fn start_broker(
     lifecycle: &Lifecycle,
     readiness: &Readiness,
     budget: delivery::Budget,
+    outboxes: &delivery::Outboxes,
 ) -> Broker {
     match settings {
         config::Broker::Amqp(settings) => {
@@ -263,6 +272,10 @@ fn start_broker(
             Broker::Amqp(amqp::Broker::start(settings, lifecycle, readiness.latch("broker"), metrics, budget))
         }
         config::Broker::Memory(settings) => Broker::Memory(memory::Broker::new(settings, metrics.memory.clone())),
+        config::Broker::Stomp(settings) => {
+            let (latch, metrics) = (readiness.latch("broker"), metrics.stomp.clone());
+            Broker::Stomp(stomp::Broker::start(settings, lifecycle, latch, metrics, &budget, outboxes))
+        }
     }
 }
 

@@ -55,6 +55,9 @@ pub enum RuleError {
 /// The names that RabbitMQ gives to queues for replies. Nobody can guess them, so whoever knows one was told it.
 const REPLY_NAMES: [&str; 2] = ["amq.gen-", "amq.rabbitmq.reply-to."];
 
+/// How destinations begin that are closed without a rule, whichever broker reads them.
+const CLOSED: [&str; 3] = ["/amq/", "/exchange/", "/reply-queue/"];
+
 /// Stands for what a client has to name and has not, so that only a rule for anything opens it.
 const ANYTHING: &str = "*";
 
@@ -62,6 +65,14 @@ impl Rules {
     /// `headers` are those of the frame: they may ask for a queue that publishes by itself.
     pub fn check(&self, access: Access, destination: &Destination, headers: &Headers) -> Result<(), NotOpen> {
         let Self::Listed(rules) = self else { return Ok(()) };
+        if let Destination::Foreign(text) = destination {
+            return match Destination::parse(text) {
+                Ok(known) => self.check(access, &known, headers),
+                // A foreign broker may read it more generously.
+                Err(_) if CLOSED.iter().any(|it| text.starts_with(it)) => Err(NotOpen(text.to_string())),
+                Err(_) => Ok(()),
+            };
+        }
         let (needs_rule, declares) = match (destination, access) {
             (Destination::Queue(_), _) | (Destination::Topic(_), Access::Subscribe) => (false, true),
             (Destination::Topic(_), Access::Send) | (Destination::TempQueue(_), _) => (false, false),

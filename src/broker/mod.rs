@@ -35,7 +35,12 @@
 //! `tests/it/broker_contract/` holds every back end to these.
 
 pub mod amqp;
+mod availability;
+mod backoff;
 pub mod memory;
+mod room;
+pub mod stomp;
+mod tls;
 mod user;
 
 use std::future::Future;
@@ -51,12 +56,14 @@ use crate::message::AckToken;
 use crate::session::{Credentials, Fault, Publish, Subscribe, Unsubscribe, Verdict};
 #[allow(unused_imports)] // Named by the documentation above.
 use crate::{delivery::Item, destination::Whom};
+pub use tls::{Tls, TlsFiles, TlsKeys};
 
 /// The configured back end. Cloning it clones a handle.
 #[derive(Clone, Debug)]
 pub enum Broker {
     Amqp(amqp::Broker),
     Memory(memory::Broker),
+    Stomp(stomp::Broker),
 }
 
 /// What becomes of sessions while the broker is away.
@@ -94,6 +101,7 @@ impl Broker {
         match self {
             Self::Amqp(broker) => broker.open(request).await.map(Link::Amqp),
             Self::Memory(broker) => broker.open(request).map(Link::Memory),
+            Self::Stomp(broker) => broker.open(request).await.map(Link::Stomp),
         }
     }
 }
@@ -103,6 +111,7 @@ impl Broker {
 pub enum Link {
     Amqp(amqp::Link),
     Memory(memory::Link),
+    Stomp(stomp::Link),
 }
 
 impl Link {
@@ -110,6 +119,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.publish(publish),
             Self::Memory(link) => link.publish(publish),
+            Self::Stomp(link) => link.publish(publish),
         }
     }
 
@@ -117,6 +127,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.subscribe(subscribe),
             Self::Memory(link) => link.subscribe(subscribe),
+            Self::Stomp(link) => link.subscribe(subscribe),
         }
     }
 
@@ -124,6 +135,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.unsubscribe(unsubscribe),
             Self::Memory(link) => link.unsubscribe(unsubscribe),
+            Self::Stomp(link) => link.unsubscribe(unsubscribe),
         }
     }
 
@@ -131,6 +143,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.settle(tokens, verdict),
             Self::Memory(link) => link.settle(tokens, verdict),
+            Self::Stomp(link) => link.settle(tokens, verdict),
         }
     }
 
@@ -139,6 +152,7 @@ impl Link {
         match self {
             Self::Amqp(link) => link.fault(),
             Self::Memory(_) => Fault::Unavailable,
+            Self::Stomp(link) => link.fault(),
         }
     }
 

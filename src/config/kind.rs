@@ -131,6 +131,11 @@ pub(super) fn string(allowed: &str, is_allowed: impl Fn(&str) -> bool + 'static)
     Kind::open(allowed, move |it| own_text(it).filter(|it| is_allowed(it)), |it| quoted(it))
 }
 
+/// Text that is not printed.
+pub(super) fn passcode() -> Kind<String> {
+    Kind::open("text", own_text, |it: &String| quoted(if it.is_empty() { "" } else { MASK })).secret()
+}
+
 /// One word of a closed set.
 pub(super) fn choice<T: Copy + PartialEq + 'static>(words: &'static [(&'static str, T)]) -> Kind<T> {
     let allowed = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>();

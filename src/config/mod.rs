@@ -17,7 +17,7 @@ use std::fmt;
 use config::Value;
 
 use crate::auth::{Authenticator, Rules};
-use crate::broker::{amqp, memory};
+use crate::broker::{amqp, memory, stomp as stomp_broker};
 use crate::{admin, delivery, handlers, http, lifecycle, session, stomp, telemetry};
 pub use fault::{Fault, Faults};
 pub use reader::Key;
@@ -57,6 +57,7 @@ pub struct Limits {
 pub enum Broker {
     Amqp(amqp::Settings),
     Memory(memory::Settings),
+    Stomp(stomp_broker::Settings),
 }
 
 /// A configuration without a fault.

@@ -14,7 +14,7 @@ use super::reader::Reader;
 use super::reload::Certificate;
 use super::{Broker, Limits, Settings};
 use crate::auth::{Authenticator, Rule, Rules, User};
-use crate::broker::amqp;
+use crate::broker::{amqp, stomp as stomp_broker};
 use crate::destination::{Grammar, Syntax, UserPrefix};
 use crate::session::AckScope;
 use crate::stomp::HeartBeat;
@@ -50,14 +50,14 @@ pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Se
     let (delivery, write_stall_max) = delivery(reader);
     let limits = limits(reader);
     let user_prefix = user_prefix(reader);
-    let broker = broker::broker(reader, &user_prefix);
+    let broker = broker::broker(reader, &user_prefix, session.unsettled_max);
     http.own_files += account_files(&broker);
     let (authenticator, rules) = auth(reader, &broker);
     reader.rule(
-        &["session.sessions_per_user_max", "auth.users", "broker.amqp.identity"],
+        &["session.sessions_per_user_max", "auth.users", "broker.amqp.identity", "broker.stomp.identity"],
         session.sessions_per_user_max == 0 || !matches!(authenticator, Authenticator::Open),
         "is given, but nobody checks logins, so anybody could use up the sessions of another user: list auth.users, or \
-         have RabbitMQ check them (broker.amqp.identity = \"client\")",
+         have the broker check them (its identity = \"client\")",
     );
     let handlers = app::app(reader, &broker);
     let admin = admin(reader);
@@ -85,6 +85,7 @@ fn grammar(broker: &Broker) -> Grammar {
     match broker {
         Broker::Memory(it) if it.patterns == Syntax::Ant => Grammar::Plain,
         Broker::Amqp(_) | Broker::Memory(_) => Grammar::RabbitMq,
+        Broker::Stomp(_) => Grammar::Foreign,
     }
 }
 
@@ -115,11 +116,12 @@ fn http(reader: &mut Reader, certificate: Option<&Certificate>) -> http::Setting
     http::Settings { tls, tls_handshake_timeout, ..settings }
 }
 
-/// File descriptors of the accounts of clients.
+/// File descriptors of what sessions have at the broker.
 fn account_files(broker: &Broker) -> usize {
     match broker {
         Broker::Amqp(it) if it.identity == amqp::Identity::Client => it.accounts_max.saturating_mul(ACCOUNT_FILES),
         Broker::Amqp(_) | Broker::Memory(_) => 0,
+        Broker::Stomp(it) => it.connections_max,
     }
 }
 
@@ -249,11 +251,11 @@ pub(super) fn auth(reader: &mut Reader, broker: &Broker) -> (Authenticator, Rule
     logins.sort();
     logins.dedup();
     reader.rule(&["auth.users"], logins.len() == users.len(), "breaks a rule: each login must be there once");
-    let is_checked_there = matches!(broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
+    let is_checked_there = is_identity_the_clients(broker);
     reader.rule(
-        &["broker.amqp.identity", "auth.users"],
+        &["broker.amqp.identity", "broker.stomp.identity", "auth.users"],
         !is_checked_there || users.is_empty(),
-        "is `client`, so that RabbitMQ checks logins and passcodes: leave out auth.users, or say `gateway`",
+        "is `client`, so that the broker checks logins and passcodes: leave out auth.users, or say `gateway`",
     );
     let authenticator = match (is_checked_there, users.is_empty()) {
         (true, _) => Authenticator::Broker,
@@ -261,6 +263,15 @@ pub(super) fn auth(reader: &mut Reader, broker: &Broker) -> (Authenticator, Rule
         (false, false) => Authenticator::Users(users),
     };
     (authenticator, rules(reader, broker))
+}
+
+/// Whether the broker knows the clients by their logins.
+fn is_identity_the_clients(broker: &Broker) -> bool {
+    match broker {
+        Broker::Amqp(settings) => settings.identity == amqp::Identity::Client,
+        Broker::Memory(_) => false,
+        Broker::Stomp(settings) => settings.identity == stomp_broker::Identity::Client,
+    }
 }
 
 fn rules(reader: &mut Reader, broker: &Broker) -> Rules {
@@ -274,12 +285,11 @@ fn rules(reader: &mut Reader, broker: &Broker) -> Rules {
         }
     }
     reader.rule(&["auth.allow"], wrong.is_empty(), &wrong.join("; it "));
-    let has_permissions = matches!(broker, Broker::Amqp(it) if it.identity == amqp::Identity::Client);
+    let has_permissions = is_identity_the_clients(broker);
     reader.rule(
-        &["auth.allow", "broker.amqp.identity"],
+        &["auth.allow", "broker.amqp.identity", "broker.stomp.identity"],
         !has_permissions || allow.is_empty(),
-        "breaks a rule: with broker.amqp.identity = \"client\" the permissions of RabbitMQ decide, and auth.allow must \
-         be empty",
+        "breaks a rule: with identity = \"client\" the permissions of the broker decide, and auth.allow must be empty",
     );
     if has_permissions { Rules::Broker } else { Rules::Listed(rules) }
 }

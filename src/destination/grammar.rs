@@ -5,6 +5,8 @@ use super::{Destination, DestinationError, NAME_BYTES_MAX};
 /// Which texts are destinations.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Grammar {
+    /// The broker's own: what is not the gateway's business is passed on as it was written.
+    Foreign,
     /// What follows `/topic/` and `/queue/` is the name as it stands, slashes included, as in Spring.
     Plain,
     /// [`Destination::parse`]: a name has no slash, and `%2F` is one.
@@ -14,6 +16,10 @@ pub enum Grammar {
 
 impl Grammar {
     pub fn parse(self, text: &str) -> Result<Destination, DestinationError> {
+        if self == Self::Foreign {
+            let is_blank = text.is_empty();
+            return if is_blank { Err(DestinationError::Blank) } else { Ok(Destination::Foreign(text.into())) };
+        }
         let plain = |kind| text.strip_prefix(kind).filter(|name| self == Self::Plain && !name.is_empty());
         match (plain("/topic/"), plain("/queue/")) {
             (Some(name), _) => within(name).map(Destination::Topic),
@@ -27,7 +33,7 @@ impl Grammar {
         match (self, destination) {
             (Self::Plain, Destination::Topic(name)) => format!("/topic/{name}"),
             (Self::Plain, Destination::Queue(name)) => format!("/queue/{name}"),
-            (Self::Plain | Self::RabbitMq, other) => other.to_string(),
+            (Self::Foreign | Self::Plain | Self::RabbitMq, other) => other.to_string(),
         }
     }
 }

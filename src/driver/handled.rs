@@ -102,7 +102,7 @@ impl Replied {
 
 impl Driver {
     pub(super) fn call_for_send(&mut self, op: OpId, publish: Publish) {
-        let Publish { destination, headers, body, reply_to: _ } = publish;
+        let Publish { destination, headers, body, reply_to: _, is_receipted: _ } = publish;
         let request = self.request(Event::Send, op, &destination, headers);
         self.call(op, Request { body, ..request }, None);
     }
@@ -231,7 +231,7 @@ impl Driver {
         for (number, Reply { to, headers, body }) in replies.into_iter().enumerate() {
             match (to, &self.in_flight[at].asked) {
                 (To::Destination(destination), _) => {
-                    let publish = Publish { destination, headers, body, reply_to: None };
+                    let publish = Publish { destination, headers, body, reply_to: None, is_receipted: true };
                     pending.push_back(self.link.as_mut().map_or_else(
                         || Pending::ready(Err(Fault::Unavailable)),
                         |link: &mut Link| link.publish(publish),

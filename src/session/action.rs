@@ -92,6 +92,8 @@ pub struct Publish {
     /// the same for each use of that NAME in the session. The back end makes the queue at the first use and writes the
     /// `reply-to` header, so `headers` has none.
     pub reply_to: Option<SubscriptionKey>,
+    /// Somebody waits to hear that the broker has it. Where asking costs something, only then it is asked.
+    pub is_receipted: bool,
 }
 
 impl Publish {

@@ -174,7 +174,7 @@ impl CloseReason {
             },
             // Whatever could still be said may be wrong.
             Self::Panicked => row(1011, "Internal error", "panicked", Level::Error),
-            Self::Refused(refusal) => error(refusal.title(), refusal.text(), refusal.label(), level(refusal)),
+            Self::Refused(refusal) => error(refusal.kind(), refusal.text(), refusal.label(), level(refusal)),
             Self::SlowConsumer => row(4500, SLOW, "slow_consumer", Level::Warn),
             Self::TransportViolated { rule } => row(1002, rule, "transport_violated", Level::Info),
             Self::WriteStalled { .. } => row(4500, SLOW, "write_stalled", Level::Warn),
@@ -184,7 +184,11 @@ impl CloseReason {
 
 /// While the broker is away, every client that comes back is refused again and again.
 const fn level(refusal: &Refusal) -> Level {
-    if matches!(refusal, Refusal::Broker(Fault::Unavailable)) { Level::Debug } else { Level::Info }
+    if matches!(refusal, Refusal::Broker(Fault::LinkBroken(_) | Fault::Unavailable)) {
+        Level::Debug
+    } else {
+        Level::Info
+    }
 }
 
 const fn is_size(fault: &DecodeError) -> bool {

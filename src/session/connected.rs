@@ -193,8 +193,9 @@ impl Connected {
         let is_done_at_once = sends == 0;
         for kept in kept {
             match kept {
-                Kept::Publish { publish, receipt: own } => {
+                Kept::Publish { mut publish, receipt: own } => {
                     sends -= 1;
+                    publish.is_receipted |= frame.header("receipt").is_some();
                     let part = if sends == 0 { Part::Last } else { Part::Earlier };
                     let (op, bytes) = (core.next_op(), publish.size());
                     core.act(Action::Publish { op, publish });

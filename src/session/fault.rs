@@ -22,6 +22,9 @@ pub enum Fault {
     /// No handler has done what a frame to `/app` wanted.
     #[error("{text}")]
     Handler { cause: HandlerFault, text: String },
+    /// The connection to a STOMP broker was lost or never made, in the words of Spring's relay.
+    #[error("{0}")]
+    LinkBroken(String),
     /// Without a login there is no account to use (E6).
     #[error("Missing login or passcode header(s)")]
     LoginMissing,
@@ -31,6 +34,9 @@ pub enum Fault {
     /// The broker refused, with its reason as the client may see it.
     #[error("{0}")]
     Refused(String),
+    /// An ERROR of a STOMP broker: its `message` header and its body.
+    #[error("{text}")]
+    Relayed { title: String, text: String },
     /// Nobody answered in time.
     #[error("The broker did not answer within {0} ms")]
     TimedOut(u64),

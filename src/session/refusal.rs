@@ -108,7 +108,15 @@ impl Refusal {
     }
 
     /// The `message` header of the ERROR.
-    pub fn title(&self) -> &'static str {
+    pub fn title(&self) -> &str {
+        match self {
+            Self::Broker(Fault::LinkBroken(title) | Fault::Relayed { title, .. }) => title,
+            _ => self.kind(),
+        }
+    }
+
+    /// The same, of what no broker has put into words: the reason of a WebSocket close has to be short.
+    pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::AckUnknown { .. } => "Message not found",
             Self::AlreadyConnected | Self::NotConnected => "Illegal command",
@@ -130,6 +138,8 @@ impl Refusal {
             Self::Broker(Fault::Handler { cause, .. }) => cause.title(),
             // Front ends written for Spring's relay look for these words.
             Self::Broker(Fault::Unavailable) => "Broker not available.",
+            Self::Broker(Fault::LinkBroken(_)) => "Connection to broker closed.",
+            Self::Broker(Fault::Relayed { .. }) => "Error from the broker",
             Self::Broker(Fault::UserSessions { .. }) => LIMIT,
             Self::Broker(_) => PROCESSING,
             Self::Destination(DestinationError::Unknown(_)) => "Unknown destination",
@@ -176,6 +186,8 @@ impl Refusal {
                 format!("{PROCESSING}: prefetch-count must be a whole number of messages, not '{value}'")
             }
             Self::BadReplyTo(error) => format!("{PROCESSING}: reply-to must be a destination: {error}"),
+            // All is said in its title.
+            Self::Broker(Fault::LinkBroken(_)) => String::new(),
             Self::Broker(fault) => fault.to_string(),
             Self::Destination(error) => error.to_string(),
             Self::DestinationNotFor { command, destination, remedy } => {
@@ -187,12 +199,7 @@ impl Refusal {
                 "'message-id' is not allowed on 'SEND'.\nA name of your own for the message goes into 'amqp-message-id'."
                     .to_owned()
             }
-            Self::Missing { command, header: header @ ("destination" | "transaction") } => {
-                format!("\"{}\" must include a '{header}' header", command.as_str())
-            }
-            Self::Missing { command, header } => {
-                format!("\"{}\" must include the \"{header}\" header", command.as_str())
-            }
+            Self::Missing { command, header } => missing(*command, header),
             Self::NotConnected => "You must log in using CONNECT first".to_owned(),
             Self::ReservedId(command) => {
                 let prefix = if *command == Command::Unsubscribe { String::new() } else { format!("{PROCESSING}: ") };
@@ -246,8 +253,9 @@ impl Refusal {
             Self::Broker(Fault::Handler { cause, .. }) => cause.label(),
             Self::Broker(Fault::VhostRefused { .. }) => "vhost_refused",
             Self::Broker(Fault::Full { .. }) => "queue_full",
+            Self::Broker(Fault::LinkBroken(_)) => "broker_lost",
             Self::Broker(Fault::Nacked) => "nacked",
-            Self::Broker(Fault::Refused(_)) => "broker_refused",
+            Self::Broker(Fault::Refused(_) | Fault::Relayed { .. }) => "broker_refused",
             Self::Broker(Fault::TimedOut(_)) => "broker_timeout",
             Self::Broker(Fault::Unavailable) => "broker_unavailable",
             Self::Broker(Fault::Unsupported(_)) => "unsupported",

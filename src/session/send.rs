@@ -4,8 +4,8 @@ use super::action::Publish;
 use super::place;
 use super::refusal::Refusal;
 use super::settings::Settings;
-use super::subscriptions::Subscriptions;
-use crate::destination::Destination;
+use super::subscriptions::{Subscriptions, TEMP_QUEUE};
+use crate::destination::{Destination, Grammar};
 use crate::ident::SubscriptionKey;
 use crate::message::is_own_header;
 use crate::stomp::{Command, Frame, Headers};
@@ -32,10 +32,13 @@ pub(super) fn publish(
     // To a handler it is a header as others are: the answer has ways of its own.
     let asked = frame.header("reply-to").filter(|_| !matches!(destination, Destination::App(_)));
     let reply_to = reply_to(asked, subscriptions, settings)?;
+    // A foreign broker reads the name of the temporary queue itself.
+    let is_named_by_us = reply_to.is_some() && settings.grammar != Grammar::Foreign;
     let stays =
-        |name: &str| is_own_header(name) || NOT_PUBLISHED.contains(&name) || (name == "reply-to" && reply_to.is_some());
+        |name: &str| is_own_header(name) || NOT_PUBLISHED.contains(&name) || (name == "reply-to" && is_named_by_us);
     let headers = frame.headers.iter().filter(|(name, _)| !stays(name)).collect::<Headers>();
-    Ok(Publish { destination, headers, body: frame.body, reply_to })
+    let is_receipted = frame.header("receipt").is_some();
+    Ok(Publish { destination, headers, body: frame.body, reply_to, is_receipted })
 }
 
 /// Digits and nothing else, which is what both back ends read.
@@ -54,6 +57,9 @@ fn reply_to(
     settings: &Settings,
 ) -> Result<Option<SubscriptionKey>, Refusal> {
     let Some(text) = header else { return Ok(None) };
+    if settings.grammar == Grammar::Foreign {
+        return text.strip_prefix(TEMP_QUEUE).map(|name| subscriptions.reply_key(name, settings)).transpose();
+    }
     match settings.grammar.parse(text).map_err(Refusal::BadReplyTo)? {
         Destination::TempQueue(name) => subscriptions.reply_key(&name, settings).map(Some),
         Destination::AmqQueue(_)

@@ -80,7 +80,7 @@ impl Subscriptions {
         }
         let id = name.id().clone();
         // UNSUBSCRIBE never deletes the queue of a durable subscription to an exchange (U5).
-        let is_kept = is_durable && matches!(destination, Destination::Topic(_));
+        let is_kept = is_durable && matches!(destination, Destination::Topic(_) | Destination::Foreign(_));
         let holder = if is_held { Holder::Broker } else { Holder::Nobody };
         let key = self.add(name, ack, unsettled_max, holder, is_kept);
         Ok(Subscribe { key, id, destination, ack, prefetch, is_durable, headers: frame.headers })

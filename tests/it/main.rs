@@ -18,4 +18,5 @@ mod rabbitmq;
 mod reload;
 mod sim;
 mod simple_broker;
+mod stomp_relay;
 mod websocket;

@@ -161,7 +161,13 @@ impl World {
             Destination::Topic((*topic).into())
         };
         let (headers, body) = (Headers::new(), Bytes::from(number.to_string()));
-        done(self.sessions[at].link.publish(Publish { destination, headers, body, reply_to: None }));
+        done(self.sessions[at].link.publish(Publish {
+            destination,
+            headers,
+            body,
+            reply_to: None,
+            is_receipted: true,
+        }));
     }
 
     fn subscribe(&mut self, at: usize) {

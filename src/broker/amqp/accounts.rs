@@ -26,11 +26,11 @@ use tokio::time::{Instant, timeout};
 
 use self::place::Place;
 use super::Link;
-use super::availability::Availability;
 use super::context::Account;
 use super::metrics::Metrics;
 use super::relay::Relay;
 use super::settings::Settings;
+use crate::broker::availability::Availability;
 use crate::broker::{LinkRequest, Outage};
 use crate::delivery::Budget;
 use crate::lifecycle::Lifecycle;
@@ -192,7 +192,7 @@ mod tests {
         let settings = Settings { urls, connects_in_flight_max: 1, ..Settings::default() };
         let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
         let latch = Readiness::default().latch("broker");
-        let availability = Availability::start(&settings, &metrics, &lifecycle, latch);
+        let availability = Availability::start(settings.outage, Duration::ZERO, &metrics.connected, &lifecycle, latch);
         availability.set(true);
         let accounts =
             Arc::new(Accounts::new(Arc::new(settings), metrics, lifecycle.clone(), availability, unbounded()));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt};
 use lapin::protocol::{AMQPErrorKind, AMQPHardError, AMQPSoftError};
 use lapin::runtime::default_runtime;
-use lapin::tcp::AMQPUriTcpExt;
+use lapin::tcp::{AMQPUriTcpExt, RustlsConnector};
 use lapin::uri::{AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use lapin::{Connection, ConnectionProperties, ErrorKind, Event};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -16,8 +16,8 @@ use tracing::{debug, info, warn};
 
 use super::context::{Account, Context};
 use super::metrics::Counted;
-use super::tls::Tls;
 use super::url::Url;
+use crate::broker::Tls;
 use crate::session::Fault;
 use crate::sync::lock;
 
@@ -182,7 +182,7 @@ async fn open(uri: AMQPUri, properties: ConnectionProperties, tls: Option<Tls>) 
     let dial = async move |mut uri: AMQPUri, runtime| {
         uri.scheme = AMQPScheme::AMQP;
         let stream = uri.connect_async(&runtime).await?;
-        Ok(stream.into_rustls(tls.connector(), tls.name_of(&uri.authority.host)).await?)
+        Ok(stream.into_rustls(&RustlsConnector::from(tls.config().clone()), tls.name_of(&uri.authority.host)).await?)
     };
     Connection::connector(uri, default_runtime()?, dial, properties).await
 }

@@ -3,6 +3,7 @@
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::connection::Role;
+use crate::broker::room::Waiting;
 use crate::session::{Fault, Verdict};
 use crate::telemetry::Registry;
 
@@ -53,22 +54,23 @@ pub struct Metrics {
 /// Of what waits to be written or confirmed.
 #[derive(Clone, Debug)]
 pub(super) struct PublishQueue {
-    pub(super) messages: IntGauge,
-    pub(super) bytes: IntGauge,
+    pub(super) waiting: Waiting,
     pub(super) expired: IntCounter,
 }
 
 impl PublishQueue {
     fn new(registry: &Registry) -> Self {
         Self {
-            messages: registry.gauge(
-                "broker_amqp_publish_queue_messages",
-                "Messages that wait to be written or confirmed, also those that are held while RabbitMQ is away.",
-            ),
-            bytes: registry.gauge(
-                "broker_amqp_publish_queue_bytes",
-                "Bytes that wait to be written or confirmed, each message with its overhead.",
-            ),
+            waiting: Waiting {
+                messages: registry.gauge(
+                    "broker_amqp_publish_queue_messages",
+                    "Messages that wait to be written or confirmed, also those that are held while RabbitMQ is away.",
+                ),
+                bytes: registry.gauge(
+                    "broker_amqp_publish_queue_bytes",
+                    "Bytes that wait to be written or confirmed, each message with its overhead.",
+                ),
+            },
             expired: registry.counter(
                 "broker_amqp_publishes_expired_total",
                 "Messages that were held for broker.hold_time, and refused then.",
@@ -200,8 +202,10 @@ impl Metrics {
                 | Fault::Forbidden { .. }
                 | Fault::Full { .. }
                 | Fault::Handler { .. }
+                | Fault::LinkBroken(_)
                 | Fault::LoginMissing
                 | Fault::Refused(_)
+                | Fault::Relayed { .. }
                 | Fault::Unavailable
                 | Fault::Unsupported(_)
                 | Fault::UserSessions { .. }

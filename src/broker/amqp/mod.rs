@@ -19,8 +19,6 @@
 
 mod accounts;
 mod addressed;
-mod availability;
-mod backoff;
 mod bench;
 mod connection;
 mod context;
@@ -48,18 +46,17 @@ mod settings;
 mod shared_line;
 mod supervisor;
 mod tasks;
-mod tls;
 mod url;
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash};
 use std::sync::Arc;
 
 use super::LinkRequest;
+use super::availability::Availability;
 use crate::delivery::Budget;
 use crate::lifecycle::{Latch, Lifecycle};
 use crate::session::Fault;
 use accounts::Accounts;
-use availability::Availability;
 use context::{Account, Context};
 use relay::Relay;
 
@@ -67,7 +64,6 @@ pub use link::Link;
 pub use metrics::Metrics;
 pub use rpc::Rpc;
 pub use settings::{Identity, Name, NameError, Settings};
-pub use tls::{Tls, TlsFiles};
 pub use url::{Url, UrlError};
 
 /// Which one of several serves this value: always the same one.
@@ -91,7 +87,8 @@ impl Broker {
     /// RabbitMQ can be used.
     pub fn start(settings: Settings, lifecycle: &Lifecycle, latch: Latch, metrics: Metrics, budget: Budget) -> Self {
         let settings = Arc::new(settings);
-        let availability = Availability::start(&settings, &metrics, lifecycle, latch);
+        let availability =
+            Availability::start(settings.outage, settings.ready_grace, &metrics.connected, lifecycle, latch);
         Self(match settings.identity {
             Identity::Client => {
                 let accounts = Arc::new(Accounts::new(settings, metrics, lifecycle.clone(), availability, budget));

@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use futures::{AsyncReadExt, AsyncWriteExt};
 use lapin::runtime::default_runtime;
-use lapin::tcp::AMQPUriTcpExt;
+use lapin::tcp::{AMQPUriTcpExt, RustlsConnector};
 use lapin::uri::AMQPScheme;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use super::accounts::Accounts;
-use super::backoff::Backoff;
 use super::settings::Settings;
 use super::url::Url;
+use crate::broker::backoff::Backoff;
 
 /// RabbitMQ logs a warning of each, so they are few; and there are none while an account is connected.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -83,7 +83,7 @@ async fn start(settings: &Settings, url: &Url) -> io::Result<()> {
     plain.scheme = AMQPScheme::AMQP;
     let mut stream = plain.connect_async(&runtime).await?;
     if let (true, Some(tls)) = (url.is_tls(), &settings.tls) {
-        stream = stream.into_rustls(tls.connector(), tls.name_of(url.host())).await?;
+        stream = stream.into_rustls(&RustlsConnector::from(tls.config().clone()), tls.name_of(url.host())).await?;
     }
     stream.write_all(&PROTOCOL_HEADER).await?;
     stream.flush().await?;

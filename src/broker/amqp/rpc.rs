@@ -14,7 +14,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use super::backoff::Backoff;
 use super::connection::Role;
 use super::context::{Account, Context};
 use super::line::Line;
@@ -23,6 +22,7 @@ use super::publishing::Exchanges;
 use super::settings::Settings;
 use super::shared_line::SharedLine;
 use super::tasks::Tasks;
+use crate::broker::backoff::Backoff;
 use crate::delivery::Budget;
 use crate::handlers::{self, Outgoing, Response, Unanswered};
 use crate::lifecycle::Lifecycle;

@@ -3,9 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::tls::Tls;
 use super::url::Url;
-use crate::broker::Outage;
+use crate::broker::{Outage, Tls};
 use crate::destination::UserPrefix;
 
 /// The same for the whole gateway.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use super::availability::Availability;
-use super::backoff::Backoff;
 use super::generation::Generation;
 use super::metrics::Counted;
 use super::relay::Relay;
+use crate::broker::availability::Availability;
+use crate::broker::backoff::Backoff;
 use crate::session::Fault;
 
 pub(super) async fn run(relay: Arc<Relay>, availability: Availability) {

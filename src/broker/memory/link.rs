@@ -159,7 +159,7 @@ impl LinkState {
     }
 
     fn try_publish(&mut self, publish: Publish) -> Result<(), Fault> {
-        let Publish { destination, mut headers, body, reply_to } = publish;
+        let Publish { destination, mut headers, body, reply_to, is_receipted: _ } = publish;
         if let Some(key) = reply_to {
             headers.push("reply-to", &self.reply_destination(key)?);
         }

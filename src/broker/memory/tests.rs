@@ -54,7 +54,7 @@ impl Session {
     fn send(&mut self, destination: &Destination, body: &str, headers: &[(&str, &str)]) -> Result<(), Fault> {
         let headers = Headers::from_iter(headers.iter().copied());
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let publish = Publish { destination: destination.clone(), headers, body, reply_to: None };
+        let publish = Publish { destination: destination.clone(), headers, body, reply_to: None, is_receipted: true };
         self.link.publish(publish).now_or_never().expect("it answers at once")
     }
 
@@ -297,6 +297,7 @@ async fn a_session_that_is_given_up_may_still_settle_unsubscribe_and_ask_for_rep
         headers: Headers::new(),
         body: Bytes::new(),
         reply_to: Some(SubscriptionKey(key)),
+        is_receipted: false,
     };
     assert_eq!(session.link.publish(reply_to(3)).now_or_never(), Some(Ok(())));
     session.send(&queue("q"), "1", &[]).unwrap();
@@ -328,7 +329,7 @@ async fn what_is_asked_of_a_broker_that_is_away_takes_effect_in_order_when_it_is
     let headers = Headers::new;
     let publish = |destination: Destination, body: &'static str| {
         let body = Bytes::from_static(body.as_bytes());
-        Publish { destination, headers: headers(), body, reply_to: None }
+        Publish { destination, headers: headers(), body, reply_to: None, is_receipted: true }
     };
     let (key, id, ack) = (SubscriptionKey(2), SubscriptionId::new("t"), AckMode::Auto);
     let subscribe =

@@ -1,10 +1,12 @@
 //! What `[broker]` and the sections below it say.
 
+mod stomp;
+
 use std::time::Duration;
 
 use super::memory::memory;
 use super::{GIB, HOUR, MIB};
-use crate::broker::{Outage, amqp};
+use crate::broker::{Outage, Tls, TlsFiles, TlsKeys, amqp, stomp as stomp_broker};
 use crate::config::Broker;
 use crate::config::kind::{bytes, choice, duration, number, parsed, string, urls};
 use crate::config::reader::Reader;
@@ -15,6 +17,7 @@ use crate::destination::UserPrefix;
 enum BrokerKind {
     Amqp,
     Memory,
+    Stomp,
 }
 
 const IDENTITIES: &[(&str, amqp::Identity)] =
@@ -22,21 +25,23 @@ const IDENTITIES: &[(&str, amqp::Identity)] =
 
 const OUTAGES: &[(&str, Outage)] = &[("hold", Outage::Hold), ("reject", Outage::Reject)];
 
-pub(super) fn broker(reader: &mut Reader, user_prefix: &UserPrefix) -> Broker {
-    let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp)];
-    let kind = choice(words).worded("`memory` or `amqp` (`stomp` does not exist yet)");
-    let kind = reader.key("broker.kind", kind, BrokerKind::Memory);
+/// `unsettled_max` is that of sessions.
+pub(super) fn broker(reader: &mut Reader, user_prefix: &UserPrefix, unsettled_max: usize) -> Broker {
+    let words: &[_] = &[("memory", BrokerKind::Memory), ("amqp", BrokerKind::Amqp), ("stomp", BrokerKind::Stomp)];
+    let kind = reader.key("broker.kind", choice(words), BrokerKind::Memory);
     let default = amqp::Settings::default();
     let outage = reader.key("broker.outage", choice(OUTAGES), default.outage);
     let hold_time = reader.time("broker.hold_time", default.hold_time);
     let ready_grace = reader.time("broker.ready_grace", default.ready_grace);
-    // Both sections are read, so that what is wrong in the other one is found before the day it is used.
+    // All sections are read, so that what is wrong in another one is found before the day it is used.
     let memory = memory(reader, user_prefix);
     let user_prefix = user_prefix.clone();
     let amqp = amqp::Settings { outage, hold_time, ready_grace, user_prefix, ..amqp(reader) };
+    let stomp = stomp_broker::Settings { outage, hold_time, ready_grace, unsettled_max, ..stomp::stomp(reader) };
     match kind {
         BrokerKind::Amqp => Broker::Amqp(amqp),
         BrokerKind::Memory => Broker::Memory(memory),
+        BrokerKind::Stomp => Broker::Stomp(stomp),
     }
 }
 
@@ -101,27 +106,37 @@ fn amqp(reader: &mut Reader) -> amqp::Settings {
 }
 
 /// The files are read when TLS is used, or meant to be.
-fn tls(reader: &mut Reader, urls: &[amqp::Url]) -> Option<amqp::Tls> {
-    let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
-    let files = amqp::TlsFiles {
-        ca: text(amqp::TlsFiles::CA),
-        server_name: text(amqp::TlsFiles::SERVER_NAME),
-        certificate: text(amqp::TlsFiles::CERTIFICATE),
-        key: text(amqp::TlsFiles::KEY),
-    };
+fn tls(reader: &mut Reader, urls: &[amqp::Url]) -> Option<Tls> {
+    let keys = &TlsKeys::AMQP;
+    let files = tls_files(reader, keys);
     let is_used = urls.iter().any(amqp::Url::is_tls);
-    if !is_used && files == amqp::TlsFiles::default() {
+    if !is_used && files == TlsFiles::default() {
         return None;
     }
     reader.rule(
-        &[amqp::TlsFiles::CA, amqp::TlsFiles::SERVER_NAME, amqp::TlsFiles::CERTIFICATE, amqp::TlsFiles::KEY],
+        &[keys.ca, keys.server_name, keys.certificate, keys.key],
         is_used,
         "is given, but no address in broker.amqp.url begins with amqps://: passcodes would travel in the clear",
     );
-    match amqp::Tls::load(&files) {
+    load_tls(reader, &files, keys, "broker.amqp.url")
+}
+
+pub(super) fn tls_files(reader: &mut Reader, keys: &TlsKeys) -> TlsFiles {
+    let mut text = |path| reader.key(path, string("text; empty for none", |_| true), String::new());
+    TlsFiles {
+        ca: text(keys.ca),
+        server_name: text(keys.server_name),
+        certificate: text(keys.certificate),
+        key: text(keys.key),
+    }
+}
+
+/// What is wrong is blamed on `switch` if none of the files was named.
+pub(super) fn load_tls(reader: &mut Reader, files: &TlsFiles, keys: &TlsKeys, switch: &str) -> Option<Tls> {
+    match Tls::load(files, keys) {
         Ok(tls) => Some(tls),
         Err(faults) => {
-            faults.iter().for_each(|it| reader.rule(&[it.setting, "broker.amqp.url"], false, &it.problem));
+            faults.iter().for_each(|it| reader.rule(&[it.setting, switch], false, &it.problem));
             None
         }
     }

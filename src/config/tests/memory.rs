@@ -6,7 +6,7 @@ use crate::destination::{Grammar, Syntax};
 fn memory(loaded: &Loaded) -> crate::broker::memory::Settings {
     match &loaded.settings.broker {
         Broker::Memory(it) => it.clone(),
-        Broker::Amqp(_) => panic!("it is the embedded broker"),
+        Broker::Amqp(_) | Broker::Stomp(_) => panic!("it is the embedded broker"),
     }
 }
 

@@ -7,8 +7,8 @@ use stompgate::broker::amqp::Settings;
 use crate::rabbitmq::Gateway;
 
 macro_rules! cases {
-    ($($group:ident: $case:ident $(, not on amqp: $reason:literal)?;)*) => {
-        $(cases!(@case $group $case $($reason)?);)*
+    ($($group:ident: $case:ident $(, not on amqp: $amqp:literal)? $(, not on stomp: $stomp:literal)?;)*) => {
+        $(cases!(@case $group $case $($amqp)?);)*
     };
     (@case $group:ident $case:ident) => {
         #[tokio::test]

@@ -23,7 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Clock {
     Paused,
-    #[cfg_attr(not(feature = "test-rabbitmq"), expect(dead_code, reason = "only a real broker has it"))]
     Real,
 }
 
@@ -201,14 +200,26 @@ impl Session {
     ) -> Pending {
         let headers = Headers::from_iter(headers.iter().copied());
         let body = Bytes::copy_from_slice(body);
-        self.link().publish(Publish { destination: destination.clone(), headers, body, reply_to: None })
+        self.link().publish(Publish {
+            destination: destination.clone(),
+            headers,
+            body,
+            reply_to: None,
+            is_receipted: true,
+        })
     }
 
     /// Publishes a message whose replies come under that key.
     pub(crate) async fn ask(&mut self, destination: &Destination, key: SubscriptionKey, question: &str) {
         let (headers, body) = (Headers::new(), Bytes::copy_from_slice(question.as_bytes()));
-        done(self.link().publish(Publish { destination: destination.clone(), headers, body, reply_to: Some(key) }))
-            .await;
+        done(self.link().publish(Publish {
+            destination: destination.clone(),
+            headers,
+            body,
+            reply_to: Some(key),
+            is_receipted: true,
+        }))
+        .await;
     }
 
     pub(crate) fn start_publish(&mut self, destination: &Destination, body: &str) -> Pending {

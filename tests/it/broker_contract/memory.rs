@@ -7,7 +7,7 @@ use stompgate::telemetry::Registry;
 use super::fixture::{Clock, Fixture};
 
 macro_rules! cases {
-    ($($group:ident: $case:ident $(, not on amqp: $reason:literal)?;)*) => {$(
+    ($($group:ident: $case:ident $(, not on amqp: $amqp:literal)? $(, not on stomp: $stomp:literal)?;)*) => {$(
         #[tokio::test(start_paused = true)]
         async fn $case() {
             super::$group::$case(fixture()).await;

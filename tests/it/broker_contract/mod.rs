@@ -1,12 +1,15 @@
 //! What `src/broker/mod.rs` promises, case by case, held against every back end.
 //!
 //! `cargo test --test it broker_contract::memory` runs all cases on the embedded broker. With the feature
-//! `test-rabbitmq`, `broker_contract::amqp` runs the same ones on the RabbitMQ of `STOMPGATE_TEST_AMQP_URL`.
+//! `test-rabbitmq`, `broker_contract::amqp` runs the same ones on the RabbitMQ of `STOMPGATE_TEST_AMQP_URL`, and
+//! `broker_contract::stomp` on the STOMP plugin of `STOMPGATE_TEST_STOMP_RABBITMQ`.
 
 #[cfg(feature = "test-rabbitmq")]
 mod amqp;
 pub(crate) mod fixture;
 mod memory;
+#[cfg(feature = "test-rabbitmq")]
+mod stomp;
 
 mod confirms;
 mod durable;
@@ -45,7 +48,7 @@ macro_rules! for_each_case {
             queues: an_unsubscribed_consumer_is_passed_over;
             queues: a_queue_without_consumers_keeps_what_comes;
             queues: wildcards_in_a_queue_name_are_part_of_the_name;
-            queues: a_queue_name_may_hold_slashes_and_any_letters;
+            queues: a_queue_name_may_hold_slashes_and_any_letters, not on stomp: "the broker writes the destination of a MESSAGE; RabbitMQ encodes what is not ASCII";
             queues: a_queue_and_a_topic_of_one_name_are_two_things;
             queues: two_consumers_of_one_session_compete_too;
             queues: a_backlog_larger_than_the_send_buffer_reaches_its_consumer;
@@ -60,8 +63,8 @@ macro_rules! for_each_case {
             settling: an_unknown_token_is_ignored;
             settling: settling_twice_changes_nothing;
             settling: the_token_of_one_delivery_does_not_settle_the_next;
-            settling: what_was_delivered_is_settled_after_the_unsubscribe_too;
-            settling: what_is_unsettled_stays_so_after_the_unsubscribe;
+            settling: what_was_delivered_is_settled_after_the_unsubscribe_too, not on stomp: "brokers take no ACK for a subscription that is over";
+            settling: what_is_unsettled_stays_so_after_the_unsubscribe, not on stomp: "brokers take no NACK for a subscription that is over";
             settling: many_tokens_are_settled_at_once;
             settling: tokens_of_two_subscriptions_are_settled_together;
             messages: a_body_of_a_mebibyte_arrives;
@@ -79,13 +82,13 @@ macro_rules! for_each_case {
             confirms: a_link_that_closes_keeps_what_was_confirmed;
             durable: a_durable_subscription_keeps_what_comes_while_nobody_is_connected;
             durable: two_sessions_with_one_durable_id_compete;
-            durable: durable_subscriptions_differ_by_id_and_by_topic;
+            durable: durable_subscriptions_differ_by_id_and_by_topic, not on stomp: "an id is used once in a connection, and this session uses one twice";
             durable: an_unsubscribe_keeps_a_durable_subscription_unless_it_is_final;
             durable: a_final_unsubscribe_ends_the_other_sessions_of_that_id;
             durable: replies_come_to_the_session_that_asked;
             durable: two_names_for_replies_are_two_queues;
-            durable: a_reply_queue_ends_with_its_session, not on amqp: "RabbitMQ drops what is sent to a queue that is not there, and confirms it";
-            durable: a_reply_queue_that_never_was_takes_nothing, not on amqp: "RabbitMQ drops what is sent to a queue that is not there, and confirms it";
+            durable: a_reply_queue_ends_with_its_session, not on amqp: "RabbitMQ drops what is sent to a queue that is not there, and confirms it", not on stomp: "the same";
+            durable: a_reply_queue_that_never_was_takes_nothing, not on amqp: "RabbitMQ drops what is sent to a queue that is not there, and confirms it", not on stomp: "the same";
             durable: a_durable_subscription_returns_what_is_unsettled;
             users: a_message_to_a_user_reaches_each_of_their_sessions_once;
             users: a_message_to_a_user_is_shown_as_it_was_subscribed;

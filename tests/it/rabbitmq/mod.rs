@@ -36,4 +36,4 @@ mod tls;
 mod users;
 mod whole;
 
-pub(crate) use support::Gateway;
+pub(crate) use support::{Gateway, eventually, variable};

@@ -28,7 +28,7 @@ async fn declare_with_length(channel: &Channel, queue: &Destination) {
 
 fn publish(link: &mut Link, destination: &Destination, headers: &[(&str, &str)]) -> Pending {
     let (headers, body) = (Headers::from_iter(headers.iter().copied()), "x".into());
-    link.publish(Publish { destination: destination.clone(), headers, body, reply_to: None })
+    link.publish(Publish { destination: destination.clone(), headers, body, reply_to: None, is_receipted: true })
 }
 
 #[tokio::test]

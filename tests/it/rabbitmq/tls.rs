@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stompgate::broker::amqp::{Identity, Settings, Tls, TlsFiles};
+use stompgate::broker::amqp::{Identity, Settings};
+use stompgate::broker::{Tls, TlsFiles, TlsKeys};
 use stompgate::session::Fault;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -120,7 +121,7 @@ impl Listener {
             key: file(&certificate.replace(".pem", ".key")),
         };
         let url = format!("amqps://guest:guest@127.0.0.1:{}/%2f", self.port).parse().unwrap();
-        let tls = Some(Tls::load(&files).unwrap());
+        let tls = Some(Tls::load(&files, &TlsKeys::AMQP).unwrap());
         let connect_timeout = Duration::from_secs(2);
         Gateway::started(Settings { urls: vec![url], tls, connect_timeout, ..settings })
     }
@@ -235,7 +236,7 @@ fn a_key_that_does_not_fit_its_certificate_is_found_out_before_the_start() {
     let certificates = Certificates::new();
     let [ca, certificate, key] = ["ca.pem", "client.pem", "server.key"].map(|it| certificates.path(it));
     let files = TlsFiles { ca, server_name: String::new(), certificate, key };
-    let faults = Tls::load(&files).unwrap_err();
-    assert_eq!(faults.iter().map(|it| it.setting).collect::<Vec<_>>(), [TlsFiles::KEY]);
+    let faults = Tls::load(&files, &TlsKeys::AMQP).unwrap_err();
+    assert_eq!(faults.iter().map(|it| it.setting).collect::<Vec<_>>(), [TlsKeys::AMQP.key]);
     assert!(faults[0].problem.contains("does not fit the certificate"), "{faults:?}");
 }

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::debug;
 
 use super::{Accounts, Known, State};
-use crate::broker::amqp::backoff::Backoff;
 use crate::broker::amqp::connection::{Role, close, connect};
 use crate::broker::amqp::context::{Account, Context};
 use crate::broker::amqp::faults::is_outage;
@@ -17,6 +16,7 @@ use crate::broker::amqp::generation::Generation;
 use crate::broker::amqp::metrics::Counted;
 use crate::broker::amqp::relay::Relay;
 use crate::broker::amqp::settings::Settings;
+use crate::broker::backoff::Backoff;
 use crate::session::Fault;
 
 /// An account's place among the known ones, held by the task that keeps it.

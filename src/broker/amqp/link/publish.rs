@@ -18,7 +18,7 @@ const WORDS_MAX: usize = 32;
 
 impl Link {
     pub(super) fn content(&mut self, publish: Publish) -> Content {
-        let Publish { destination, headers, body, reply_to } = publish;
+        let Publish { destination, headers, body, reply_to, is_receipted: _ } = publish;
         let replies = reply_to.map(|key| self.replies(key));
         let context = self.relay.context.clone();
         let max = context.settings.message_bytes_max;

@@ -10,9 +10,9 @@ use tokio::time::Instant;
 
 use super::exclusives::Claim;
 use super::{Consume, Done, Source};
-use crate::broker::amqp::backoff::Backoff;
 use crate::broker::amqp::metrics::Counted;
 use crate::broker::amqp::queue::STREAM_OFFSET;
+use crate::broker::backoff::Backoff;
 use crate::ident::SubscriptionKey;
 use crate::session::Fault;
 

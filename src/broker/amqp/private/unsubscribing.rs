@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::exclusives::Claim;
 use super::{Done, Source};
-use crate::broker::amqp::backoff::Backoff;
+use crate::broker::backoff::Backoff;
 use crate::session::Fault;
 
 #[derive(Debug)]

@@ -14,7 +14,6 @@ mod exchanges;
 mod lanes;
 mod outgoing;
 mod outlet;
-mod room;
 mod suspects;
 mod window;
 mod writer;
@@ -32,12 +31,12 @@ use super::epochs::Epochs;
 use super::private::Replies;
 use super::tasks::Tasks;
 use crate::broker::Pending;
+use crate::broker::room::{Bound, Room};
 use crate::ident::SessionId;
 use crate::lifecycle::Lifecycle;
 use crate::session::Fault;
 pub(super) use exchanges::Exchanges;
 use outgoing::Outgoing;
-use room::Room;
 use writer::Writer;
 
 /// Cloning it clones a handle.
@@ -76,7 +75,12 @@ impl Routed {
 
 pub(super) fn start(context: &Arc<Context>, tasks: &Tasks, epochs: &Epochs) -> Vec<Publisher> {
     let settings = &context.settings;
-    let room = Room::new(settings.publish_queue_bytes_max, &context.metrics, &context.budget);
+    let bound = Bound {
+        bytes_max: settings.publish_queue_bytes_max,
+        what: "The queue of messages for RabbitMQ",
+        setting: "broker.amqp.publish_queue_bytes_max",
+    };
+    let room = Room::new(bound, context.metrics.publish_queue.waiting.clone(), &context.budget);
     let start = |_| {
         // Its queue is never full before the room is.
         let (queue, outgoing) = mpsc::channel(room.messages_max());

@@ -4,9 +4,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::room::Place;
 use super::{Content, Routed, lanes};
 use crate::broker::amqp::generation::Generation;
+use crate::broker::room::Place;
 use crate::ident::SessionId;
 use crate::lifecycle::Held;
 use crate::session::Fault;

@@ -16,8 +16,8 @@ use crate::broker::amqp::context::unbounded;
 use crate::broker::amqp::metrics::Metrics;
 use crate::broker::amqp::publishing::Routed;
 use crate::broker::amqp::publishing::outgoing::{LOSSES_MAX, Turn};
-use crate::broker::amqp::publishing::room::Room;
 use crate::broker::amqp::publishing::window::State;
+use crate::broker::room::{Bound, Room};
 use crate::lifecycle::Lifecycle;
 use crate::telemetry::Registry;
 
@@ -107,9 +107,10 @@ struct Model {
 impl Model {
     fn new() -> Self {
         let metrics = Metrics::new(&Registry::default());
+        let bound = Bound { bytes_max: 1 << 30, what: "", setting: "" };
         Self {
             backlog: Backlog::new(WINDOW_MAX, Counts::new(&metrics)),
-            room: Room::new(1 << 30, &metrics, &unbounded()),
+            room: Room::new(bound, metrics.publish_queue.waiting.clone(), &unbounded()),
             metrics,
             begun: Instant::now(),
             is_connected: false,
@@ -333,7 +334,7 @@ impl Model {
         }
         assert!(self.times_written.iter().all(|it| *it <= LOSSES_MAX + 1), "{:?}", self.times_written);
         assert_eq!(self.metrics.publishes_in_flight.get(), 0);
-        assert_eq!(self.metrics.publish_queue.messages.get(), 0);
+        assert_eq!(self.metrics.publish_queue.waiting.messages.get(), 0);
     }
 }
 

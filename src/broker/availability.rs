@@ -1,30 +1,40 @@
-//! Whether RabbitMQ can be used, and what `/ready` says of that: a restart of RabbitMQ is to move no clients.
+//! Whether the broker can be used, and what `/ready` says of that: a restart of the broker is to move no clients.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use prometheus::IntGauge;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::metrics::Metrics;
-use super::settings::Settings;
-use crate::broker::Outage;
+use super::Outage;
 use crate::lifecycle::{Latch, Lifecycle};
 
 /// Not so at first. Cloning it clones a handle.
 #[derive(Clone, Debug)]
 pub(super) struct Availability {
     is_there: watch::Sender<bool>,
+    was_there: Arc<AtomicBool>,
     connected: IntGauge,
 }
 
 impl Availability {
-    pub(super) fn start(settings: &Settings, metrics: &Metrics, lifecycle: &Lifecycle, latch: Latch) -> Self {
-        let grace = match settings.outage {
-            Outage::Hold => settings.ready_grace,
+    /// `ready_grace` is how long the broker may be away, while sessions are held, before the latch is taken back;
+    /// `connected` is the gauge that says so at once.
+    pub(super) fn start(
+        outage: Outage,
+        ready_grace: Duration,
+        connected: &IntGauge,
+        lifecycle: &Lifecycle,
+        latch: Latch,
+    ) -> Self {
+        let grace = match outage {
+            Outage::Hold => ready_grace,
             Outage::Reject => Duration::ZERO,
         };
-        let availability = Self { is_there: watch::Sender::new(false), connected: metrics.connected.clone() };
+        let is_there = watch::Sender::new(false);
+        let availability = Self { is_there, was_there: Arc::default(), connected: connected.clone() };
         let (changes, stopping) = (availability.is_there.subscribe(), lifecycle.stopping().clone());
         lifecycle.spawn_background(async move {
             stopping.run_until_cancelled(follow(changes, &latch, grace)).await;
@@ -35,7 +45,17 @@ impl Availability {
 
     pub(super) fn set(&self, is_there: bool) {
         self.connected.set(is_there.into());
+        self.was_there.fetch_or(is_there, Ordering::Relaxed);
         self.is_there.send_replace(is_there);
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        *self.is_there.borrow()
+    }
+
+    /// Whether it ever was.
+    pub(super) fn was_there(&self) -> bool {
+        self.was_there.load(Ordering::Relaxed)
     }
 
     /// Returns when it is.
@@ -44,7 +64,7 @@ impl Availability {
     }
 }
 
-/// Sets the latch at once, and takes it back when RabbitMQ has been away for so long.
+/// Sets the latch at once, and takes it back when the broker has been away for so long.
 async fn follow(mut is_there: watch::Receiver<bool>, latch: &Latch, grace: Duration) {
     while is_there.wait_for(|it| *it).await.is_ok() {
         latch.set(true);
@@ -73,10 +93,11 @@ mod tests {
 
     impl Case {
         fn new(outage: Outage) -> Self {
-            let settings = Settings { outage, ready_grace: Duration::from_secs(30), ..Settings::default() };
-            let (metrics, lifecycle) = (Metrics::new(&Registry::default()), Lifecycle::default());
+            let lifecycle = Lifecycle::default();
+            let connected = Registry::default().gauge("connected", "1 while the broker can be used.");
             let latch = Readiness::default().latch("broker");
-            let availability = Availability::start(&settings, &metrics, &lifecycle, latch.clone());
+            let grace = Duration::from_secs(30);
+            let availability = Availability::start(outage, grace, &connected, &lifecycle, latch.clone());
             Self { availability, latch, lifecycle }
         }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// So many times the longest pause is one after a refusal: RabbitMQ has work with each login, and logs it.
+/// So many times the longest pause is one after a refusal: a broker has work with each login, and logs it.
 const REFUSED: u32 = 5;
 
 #[derive(Debug)]
