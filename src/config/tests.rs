@@ -70,7 +70,7 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
     let loaded = load_both(toml, [("STOMPGATE__HTTP__LISTEN", "127.0.0.1:2")]).unwrap();
     assert_eq!(loaded.settings.http.listen.to_string(), "127.0.0.1:2");
     assert_eq!(loaded.settings.http.backlog, 7);
-    assert_eq!(loaded.settings.http.path, "/ws");
+    assert_eq!(loaded.settings.http.endpoints[0].path, "/ws");
     assert!(matches!(loaded.settings.broker, Broker::Amqp(_)));
 }
 

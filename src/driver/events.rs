@@ -89,8 +89,9 @@ impl Driver {
     }
 
     fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let has_reader = self.transport.poll_room(cx).is_ready();
         // A session that is given up need not wait until its client reads again.
-        let is_wanted = self.has_room() && self.session.wants_deliveries();
+        let is_wanted = has_reader && self.has_room() && self.session.wants_deliveries();
         let waiting = if is_wanted { self.outbox.poll_ready(cx) } else { self.outbox.poll_overflowed(cx) };
         if waiting.is_ready() {
             return Poll::Ready(Event::Outbox);

@@ -50,7 +50,7 @@ pub(super) fn file(name: &str, asked: &HeaderMap) -> Option<Response<Page>> {
     Some(response)
 }
 
-fn tag(content: &[u8]) -> HeaderValue {
+pub(super) fn tag(content: &[u8]) -> HeaderValue {
     // Two gateways of the same version behind one address must agree, so the hash has no random key.
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);

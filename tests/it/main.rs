@@ -16,4 +16,5 @@ mod process;
 mod rabbitmq;
 mod reload;
 mod sim;
+mod sockjs;
 mod websocket;

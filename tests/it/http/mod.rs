@@ -43,7 +43,7 @@ impl Gateway {
         let listener = Listener::bind(settings).unwrap();
         let address = listener.local_addr().unwrap();
         let clients = lifecycle.clone();
-        let on_client = move |transport, admission| clients.spawn(echo(transport, admission));
+        let on_client = move |_: &_, transport, admission| clients.spawn(echo(transport, admission));
         let metrics = Metrics::new(&telemetry);
         lifecycle.spawn(listener.serve(registry.clone(), metrics, lifecycle.clone(), on_client));
         Self { address, lifecycle, registry, telemetry }
@@ -188,7 +188,7 @@ async fn a_refusal_says_what_is_wrong_and_is_counted_by_its_reason() {
 #[tokio::test]
 async fn the_path_and_the_origins_are_settings() {
     let gateway = Gateway::start(|it| {
-        it.path = "/stomp/".to_owned();
+        it.endpoints[0].path = "/stomp".to_owned();
         it.allowed_origins = vec!["https://app.example.org".to_owned()];
     });
     let request = format!("{HANDSHAKE}Origin: https://app.example.org\r\n");
