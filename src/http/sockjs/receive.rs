@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
-use hyper::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use hyper::{Response, StatusCode};
+use hyper::header::{CONNECTION, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::{Response, StatusCode, Version};
 
 use super::answer::page;
 use super::wrapper::Receiving;
@@ -55,6 +55,10 @@ where
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if receiving.is_streaming() && asked.head.version < Version::HTTP_11 {
+        // Its end is that of the connection (S92).
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let received = session.receive().await;
     *response.body_mut() = if receiving.is_streaming() {
         let frames = received.map_or_else(Frames::Last, Frames::Of);

@@ -75,8 +75,13 @@ impl Raw {
 
     /// Everything until the connection is closed.
     pub(crate) async fn rest(&mut self) -> String {
+        String::from_utf8(self.bytes_to_the_end().await).unwrap()
+    }
+
+    /// The same, of any bytes.
+    pub(crate) async fn bytes_to_the_end(&mut self) -> Vec<u8> {
         while self.more().await > 0 {}
-        String::from_utf8(std::mem::take(&mut self.unread)).unwrap()
+        std::mem::take(&mut self.unread)
     }
 
     pub(crate) async fn until(&mut self, end: &[u8]) -> String {
