@@ -46,7 +46,9 @@ pub(super) struct Service {
 }
 
 /// What becomes of a client of an endpoint.
-pub(super) struct OnClient(pub(super) Box<dyn Fn(&Endpoint, Transport, Admission) + Send + Sync>);
+pub(super) struct OnClient(pub(super) Box<HandOver>);
+
+type HandOver = dyn Fn(&Endpoint, Transport, Admission) + Send + Sync;
 
 /// Whether a connection is within the bounds.
 #[derive(Debug)]

@@ -24,5 +24,5 @@ pub use frame::Frame;
 pub use headers::Headers;
 pub use heartbeat::{HeartBeat, HeartBeatError};
 pub use limits::Limits;
-pub use text::text_only;
+pub use text::{is_printed_bytes, text_only};
 pub use version::Version;

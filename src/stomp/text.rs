@@ -24,9 +24,27 @@ pub fn text_only(frame: Bytes) -> Result<Bytes, Bytes> {
     Err(text.into())
 }
 
+/// Whether these are bytes as a script prints them, `67,79,78,..`: what becomes of binary data that a client hands to a
+/// connection for text.
+pub fn is_printed_bytes(text: &[u8]) -> bool {
+    let mut numbers = text.split(|it| *it == b',');
+    let is_byte = |it: &[u8]| {
+        it.len() <= 3 && std::str::from_utf8(it).is_ok_and(|it| it.parse::<u8>().is_ok() && !it.starts_with('+'))
+    };
+    text.contains(&b',') && numbers.all(is_byte)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn t5_bytes_that_were_printed_are_known() {
+        assert!(is_printed_bytes(b"67,79,78,78,69,67,84,10") && is_printed_bytes(b"10,0"));
+        for text in [&b"CONNECT\n"[..], b"", b"\n", b"67", b"67,", b"67,300", b"67, 68", b"67,+1"] {
+            assert!(!is_printed_bytes(text), "{text:?}");
+        }
+    }
 
     #[test]
     fn t5_a_body_that_is_no_text_gets_replacements_and_the_length_that_it_then_has() {

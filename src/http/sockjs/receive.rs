@@ -56,8 +56,9 @@ where
     headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if receiving.is_streaming() && asked.head.version < Version::HTTP_11 {
-        // Its end is that of the connection (S92).
+        // Its end is that of the connection (S92), which hyper would keep if the answer were of HTTP/1.1.
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        *response.version_mut() = Version::HTTP_10;
     }
     let received = session.receive().await;
     *response.body_mut() = if receiving.is_streaming() {

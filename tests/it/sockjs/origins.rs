@@ -100,8 +100,8 @@ async fn s26_a_session_stays_with_the_page_that_began_it() {
 #[tokio::test]
 async fn s33_pages_can_read_what_is_wrong() {
     let services = Services::start();
+    services.poll("/echo/0/b").await;
     for (path, status) in [("/echo/0/a/xhr_send", 404), ("/echo/0/b/xhr_send", 500)] {
-        services.poll("/echo/0/b").await;
         let answer = services.ask("POST", path, "Origin: http://a.org\r\n", "").await;
         assert_eq!((answer.status, cors(&answer)), (status, (Some("http://a.org"), Some("true"))));
         assert_eq!(answer.header("content-type"), Some("text/plain; charset=UTF-8"));

@@ -89,11 +89,9 @@ async fn s46_s83_frames_are_texts_and_a_close_is_told_twice() {
     let services = Services::start();
     let mut socket = Socket::open(&services, "/echo/0/a/websocket").await;
     assert_eq!(socket.text().await, "o");
-    for (text, expected) in [
-        ("\"single\"", r#"a["single"]"#),
-        (r#"["x","y"]"#, r#"a["x","y"]"#),
-        ("[\"\u{ffff}\"]", r#"a["\uffff"]"#),
-    ] {
+    for (text, expected) in
+        [("\"single\"", r#"a["single"]"#), (r#"["x","y"]"#, r#"a["x","y"]"#), ("[\"\u{ffff}\"]", r#"a["\uffff"]"#)]
+    {
         socket.send("").await;
         socket.send("[]").await;
         socket.send(text).await;
