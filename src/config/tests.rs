@@ -110,11 +110,12 @@ fn every_fault_is_told_at_once_with_its_origin() {
         "FILE: http.prot is unknown; there are allowed_origins, backlog, connections_max, connections_per_ip_max, demo, \
          forwarded, handshakes_max, header_timeout, listen, path, proxy_protocol, requests_time_max, tls, \
          trusted_proxies",
-        "FILE: nonsense is unknown; there are admin, auth, broker, delivery, drain, http, limits, log, session, sockjs, stomp",
+        "FILE: nonsense is unknown; there are admin, auth, broker, delivery, drain, http, limits, log, session, \
+         sockjs, stomp",
         "STOMPGATE__SESION__CONNECT_WAIT: sesion.connect_wait is in no known section; there are admin, auth, broker, \
          delivery, drain, http, limits, log, session, sockjs, stomp",
         "FILE: session.deeper.key is in no known section; there are admin, auth, broker, delivery, drain, http, limits, log, \
-         session, stomp",
+         session, sockjs, stomp",
     ];
     assert_eq!(faults(toml, variables), expected);
 }

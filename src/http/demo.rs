@@ -23,6 +23,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("icon.svg", "image/svg+xml", include_bytes!("demo/icon.svg")),
     ("message.js", "text/javascript; charset=utf-8", include_bytes!("demo/message.js")),
     ("room.js", "text/javascript; charset=utf-8", include_bytes!("demo/room.js")),
+    ("sockjs.js", "text/javascript; charset=utf-8", include_bytes!("demo/sockjs.js")),
     ("stomp.js", "text/javascript; charset=utf-8", include_bytes!("demo/stomp.js")),
 ];
 

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use super::Table;
 use super::session::{Session, Stage};
@@ -111,16 +111,18 @@ impl OverHttp {
     }
 
     /// Returns when the session is forgotten. Until then whoever asks is told its end (S50, S55); when the process
-    /// drains, only the first one.
+    /// drains, only the first one, who may take no longer than others.
     pub(in crate::transport) async fn close(self, closing: Closing<'_>) {
         self.session.lock().close(closing.code, closing.reason);
         self.session.receiver.wake();
         self.session.changed.notify_waiters();
-        let lifecycle = &self.table.lifecycle;
+        let told = async {
+            self.table.lifecycle.draining().cancelled().await;
+            timeout(closing.patience, self.until_told()).await
+        };
         tokio::select! {
             () = self.until_forgotten() => (),
-            () = async { lifecycle.draining().cancelled().await; self.until_told().await } => (),
-            () = async { lifecycle.stopping().cancelled().await; sleep(closing.patience).await } => (),
+            Ok(()) | Err(_) = told => (),
         }
     }
 

@@ -18,6 +18,9 @@ use crate::transport::{Closing, Gone, Inbound};
 /// How long the client may take to answer the close (S83).
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
+/// Nobody is there to be told anything (RFC 6455 section 7.4.1).
+const GONE: u16 = 1006;
+
 /// The transport of a session over WebSocket.
 #[derive(Debug)]
 pub struct OverWebSocket {
@@ -106,6 +109,9 @@ impl OverWebSocket {
     }
 
     pub(in crate::transport) async fn close(mut self: Box<Self>, closing: Closing<'_>) {
+        if closing.code == GONE {
+            return;
+        }
         let patience = CLOSE_WAIT.min(closing.patience);
         if let Some(code) = self.violation {
             // Without a frame that says it (S85).

@@ -216,7 +216,7 @@ async fn the_chat_page_is_served_with_tags_and_a_policy() {
     assert_holds(&head_only, &["HTTP/1.1 200 ", &format!("content-length: {}", body.len())]);
     assert!(head_only.ends_with("\r\n\r\n"), "an answer to HEAD has no body:\n{head_only}");
 
-    for file in ["stomp.js", "demo.js", "demo.css"] {
+    for file in ["stomp.js", "sockjs.js", "demo.js", "demo.css"] {
         let file = gateway.ask(&format!("GET /demo/{file} HTTP/1.1\r\nHost: gateway\r\n")).await;
         assert_holds(&file, &["HTTP/1.1 200 "]);
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use stompgate::http::Settings;
 use stompgate::http::sockjs::Settings as SockJs;
 
-use super::Services;
+use super::{Raw, Services};
+use crate::client::{self, Client, metric, until};
 
 fn echo(settings: &mut Settings) -> &mut SockJs {
     settings.endpoints[0].sockjs.as_mut().unwrap()
@@ -141,6 +142,32 @@ async fn a_waiting_poll_and_a_stream_are_not_cut_by_the_time_of_a_connection() {
     }
     assert_eq!(services.send("/echo/0/a", r#"["x"]"#).await, 204);
     assert_eq!(stream.chunk().await.unwrap(), "a[\"x\"]\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_its_stream_is_given_up_with_its_connection() {
+    let app = client::start(|it| {
+        it.session.write_stall_max = Duration::from_millis(200);
+        it.http.requests_time_max = Duration::from_millis(500);
+        echo(&mut it.http).sessions.disconnect_delay = Duration::from_millis(300);
+    })
+    .await;
+    let mut sending = Raw::connect(app.http_addr).await;
+    let mut stuck = Raw::connect(app.http_addr).await;
+    stuck.ask("POST", "/ws/0/a/xhr_streaming", "", "").await;
+    assert_eq!(stuck.head().await.status, 200);
+    let body = r#"["CONNECT\naccept-version:1.2\n\n\u0000SUBSCRIBE\nid:s\ndestination:/topic/a\n\n\u0000"]"#;
+    sending.ask("POST", "/ws/0/a/xhr_send", "", body).await;
+    assert_eq!(sending.answer().await.status, 204);
+    let mut publisher = Client::connect(&app).await;
+    let body = "x".repeat(60_000);
+    let closed = "stompgate_transport_sessions{transport=\"http_streaming\"}";
+    while metric(&app, closed).await > 0.0 {
+        publisher.confirmed("SEND\ndestination:/topic/a", &body).await;
+    }
+    // The other one is idle.
+    drop(sending);
+    until(&app, "stompgate_http_connections", 0.0).await;
 }
 
 #[tokio::test]
