@@ -55,7 +55,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             base_url: None,
-            body_bytes_max: 1024 * 1024,
+            body_bytes_max: 512 * 1024,
             client_library_url: "/demo/sockjs.js".to_owned(),
             cookie_needed: false,
             sessions: sockjs::Settings::default(),

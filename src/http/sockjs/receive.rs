@@ -48,7 +48,7 @@ where
 {
     let callback = if receiving.needs_callback() { callback::of(asked.head.uri.query())? } else { String::new() };
     // It says nothing (S70), but the end of the connection is not seen before it is read.
-    body::read(asked, body).await?;
+    body::ignore(asked, body).await?;
     let session = session(asked, receiving, id)?;
     asked.asker.lease.serves(&session);
     let mut response = page(StatusCode::OK, receiving.content_type(), "");

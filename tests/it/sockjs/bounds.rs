@@ -44,6 +44,16 @@ async fn s71_six_times_a_websocket_message_is_always_taken() {
 }
 
 #[tokio::test]
+async fn s71_the_body_of_a_receiving_request_has_the_same_bound() {
+    let services = Services::with(|it| {
+        it.websocket.message_bytes_max = 100;
+        echo(it).body_bytes_max = 1000;
+    });
+    assert_eq!(services.post("/echo/0/a/xhr", &"x".repeat(1000)).await.body, "o\n");
+    assert_eq!(services.post("/echo/0/a/xhr", &"x".repeat(1001)).await.status, 413);
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let services = Services::with(|it| echo(it).sessions.send_time_max = Duration::from_millis(100));
     services.poll("/echo/0/a").await;
@@ -131,7 +141,10 @@ async fn a_session_over_http_counts_for_the_address_of_its_client() {
 
 #[tokio::test]
 async fn a_waiting_poll_and_a_stream_are_not_cut_by_the_time_of_a_connection() {
-    let services = Services::with(|it| it.requests_time_max = Duration::from_millis(100));
+    let services = Services::with(|it| {
+        it.requests_time_max = Duration::from_millis(100);
+        it.header_timeout = Duration::from_millis(100);
+    });
     let mut stream = services.stream("/echo/0/a").await;
     assert_eq!(stream.chunk().await.unwrap(), "o\n");
     let mut idle = services.connect().await;

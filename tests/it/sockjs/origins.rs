@@ -1,4 +1,4 @@
-//! Pages of other sites, and cookies (S26 to S35).
+//! Pages of other sites, and cookies (S26 to S35, SP75, SP76, SP81).
 
 use super::Services;
 use super::raw::Answer;

@@ -1,4 +1,4 @@
-//! Iframe pages and info (S11 to S20).
+//! Iframe pages and info (S11 to S20, SP75).
 
 use super::{NOT_CACHED, Services};
 

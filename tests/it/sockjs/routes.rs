@@ -1,4 +1,4 @@
-//! Services and routes (S1 to S10).
+//! Services and routes (S1 to S10, SP75).
 
 use super::{NOT_CACHED, Services};
 

@@ -1,4 +1,4 @@
-//! The life of a session over HTTP (S36 to S60).
+//! The life of a session over HTTP (S36 to S60, SP76, SP77, SP79).
 
 use tokio::io::AsyncWriteExt;
 

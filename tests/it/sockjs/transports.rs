@@ -1,4 +1,4 @@
-//! What each transport over HTTP looks like (S61 to S80).
+//! What each transport over HTTP looks like (S61 to S80, SP77, SP78).
 
 use super::{GO_AWAY, NOT_CACHED, Services};
 
