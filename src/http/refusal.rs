@@ -175,8 +175,8 @@ impl Refusal {
         match self {
             Self::BodyLate { limit } => format!("The body did not come within {} ms.\n", limit.as_millis()),
             Self::BodyTooLarge { max } => format!(
-                "A body may have at most {max} bytes here (the larger one of sockjs.body_bytes_max and six times what a \
-                 WebSocket message may have).\n"
+                "A body may have at most {max} bytes here (the larger one of sockjs.body_bytes_max and six times what \
+                 a WebSocket message may have).\n"
             ),
             Self::CallbackInvalid => "invalid \"callback\" parameter\n".to_owned(),
             Self::CallbackMissing => "\"callback\" parameter required\n".to_owned(),

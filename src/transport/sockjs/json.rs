@@ -246,6 +246,7 @@ impl<'a> Cursor<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::sockjs::{Quoted, quote};
 
     fn read(text: impl AsRef<[u8]>) -> Result<Vec<String>, Fault> {
         let messages = Reader::default().array(text.as_ref())?;
@@ -339,5 +340,32 @@ mod tests {
         assert_eq!(reader.array_or_string(b"[\"b\"]").unwrap().collect::<Vec<_>>(), ["b"]);
         assert_eq!(reader.array_or_string(b"\"a").unwrap_err(), Fault::Broken);
         assert_eq!(reader.array_or_string(b"{}").unwrap_err(), Fault::NoArray);
+    }
+
+    proptest::proptest! {
+        /// Whatever is quoted is read as it was, wherever the text is cut between its UTF-16 units.
+        #[test]
+        fn t4_any_text_in_any_pieces_is_read_as_it_was(
+            text: String,
+            cuts in proptest::collection::vec(0..20_usize, 1..9),
+        ) {
+            let units: Vec<u16> = text.encode_utf16().collect();
+            let (mut rest, mut read, mut reader) = (&units[..], Vec::new(), Reader::default());
+            for cut in cuts.iter().cycle().take(units.len() + cuts.len()) {
+                let (piece, more) = rest.split_at((*cut).min(rest.len()));
+                rest = more;
+                let escaped: String = piece.iter().map(|it| format!("\\u{it:04x}")).collect();
+                read.extend(reader.array(format!("[\"{escaped}\"]").as_bytes()).unwrap().flatten());
+            }
+            let escaped: String = rest.iter().map(|it| format!("\\u{it:04x}")).collect();
+            read.extend(reader.array(format!("[\"{escaped}\"]").as_bytes()).unwrap().flatten());
+            proptest::prop_assert_eq!(String::from_utf8(read).unwrap(), text.clone());
+
+            let mut quoted = b"[".to_vec();
+            quote(&mut quoted, text.as_bytes(), Quoted::Script);
+            quoted.push(b']');
+            let whole: Vec<u8> = Reader::default().array(&quoted).unwrap().flatten().collect();
+            proptest::prop_assert_eq!(String::from_utf8(whole).unwrap(), text);
+        }
     }
 }

@@ -32,8 +32,8 @@ impl Metrics {
         }
         let strays = registry.counters(
             "sockjs_strays_total",
-            "Requests that seem to be of a session on another gateway: sending ones of unknown sessions, receiving ones \
-             that began a session of which no byte came.",
+            "Requests that seem to be of a session on another gateway: sending ones of unknown sessions, receiving \
+             ones that began a session of which no byte came.",
             &["request"],
         );
         Self {

@@ -1,8 +1,8 @@
 //! SockJS: sessions that look like a WebSocket to both sides, over one or over HTTP requests (SockJS protocol 0.3.3).
 //!
-//! Over WebSocket a session is a [`OverWebSocket`]. Over HTTP it is a [`Session`], found in a [`Table`] by an id that the
-//! client chose, to which requests attach as [`Receiver`] or bring messages; [`OverHttp`] is its end in the gateway. What
-//! HTTP looks like, paths and headers and how a frame is wrapped, is not known here.
+//! Over WebSocket a session is a [`OverWebSocket`]. Over HTTP it is a [`Session`], found in a [`Table`] by an id that
+//! the client chose, to which requests attach as [`Receiver`] or bring messages; [`OverHttp`] is its end in the gateway.
+//! What HTTP looks like, paths and headers and how a frame is wrapped, is not known here.
 //!
 //! While nobody receives, what is to be written stays where it came from: [`Transport::poll_room`] says so.
 //!

@@ -60,9 +60,8 @@ impl Services {
         Self::with(|it| {
             for endpoint in &mut it.endpoints {
                 let sessions = &mut endpoint.sockjs.as_mut().unwrap().sessions;
-                sessions.disconnect_delay = Duration::from_millis(300);
+                sessions.disconnect_delay = Duration::from_secs(1);
                 sessions.heartbeat = Duration::from_millis(100);
-                sessions.send_time_max = Duration::from_millis(300);
             }
         })
     }
@@ -106,11 +105,23 @@ impl Services {
         raw
     }
 
+    /// `label` is the value of the only one, if there is one.
     fn counted(&self, name: &str, label: &str) -> f64 {
         let families = self.telemetry.gather();
         let family = families.iter().find(|it| it.name() == name).expect("the metric is registered");
-        let metric = family.get_metric().iter().find(|it| it.get_label()[0].value() == label).unwrap();
-        metric.get_counter().get_value()
+        let is_wanted = |it: &&prometheus::proto::Metric| it.get_label().first().is_none_or(|it| it.value() == label);
+        let metric = family.get_metric().iter().find(is_wanted).unwrap();
+        metric.get_counter().get_value() + metric.get_gauge().get_value()
+    }
+
+    /// A request that the gateway has begun to deal with.
+    async fn begun(&self, path: &str, body: &str) -> Raw {
+        let mut raw = self.connect().await;
+        raw.ask("POST", path, "", body).await;
+        // In this order: a connection that is not accepted yet is no handshake.
+        self.get("/echo").await;
+        self.until_counted("stompgate_http_handshakes", "", 0.0).await;
+        raw
     }
 
     async fn until_counted(&self, name: &str, label: &str, value: f64) {
