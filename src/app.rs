@@ -312,17 +312,20 @@ fn start_http(
     metrics: http::Metrics,
     connections: registry::Registry,
 ) -> Result<(SocketAddr, Current<http::Settings>), StartError> {
-    let (listen, path, has_demo) = (settings.listen, settings.path.clone(), settings.demo);
+    let (listen, has_demo) = (settings.listen, settings.demo);
+    let paths: Vec<_> = settings.endpoints.iter().map(|it| it.path.clone()).collect();
     let s = if settings.tls.is_some() { "s" } else { "" };
     let listener = http::Listener::bind(settings).map_err(cant_listen(listen, "http.listen"))?;
     let address = listener.local_addr().map_err(cant_listen(listen, "http.listen"))?;
     let reloadable = listener.reloadable();
     let sessions = lifecycle.clone();
-    let on_client = move |transport, admission| sessions.spawn(driver::run(context.get(), transport, admission));
+    let on_client = move |_: &_, transport, admission| sessions.spawn(driver::run(context.get(), transport, admission));
     let serving = listener.serve(connections, metrics, lifecycle.clone(), on_client);
     lifecycle.spawn(lifecycle.vital(serving));
     let shown = admin::reachable(address);
-    tracing::info!("clients: ws{s}://{shown}{path}, listening on {address}");
+    for path in paths {
+        tracing::info!("clients: ws{s}://{shown}{path}, listening on {address}");
+    }
     if has_demo {
         tracing::info!("new here? Open http{s}://{shown}/demo/ in two browser windows and talk");
     }

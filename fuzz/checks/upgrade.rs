@@ -50,7 +50,7 @@ impl Gateway {
             let listener = Listener::bind(settings).expect("a port is free");
             let address = listener.local_addr().expect("it is bound");
             let clients = lifecycle.clone();
-            let on_client = move |transport, admission| {
+            let on_client = move |_: &_, transport, admission| {
                 let report = report.clone();
                 clients.spawn(async move {
                     echo(transport, report).await;

@@ -3,6 +3,7 @@
 mod app;
 mod broker;
 mod memory;
+mod sockjs;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,7 +44,8 @@ struct Protocol {
 }
 
 pub(super) fn read(reader: &mut Reader, certificate: Option<&Certificate>) -> Settings {
-    let mut http = http(reader, certificate);
+    let (mut http, path) = http(reader, certificate);
+    http.endpoints = vec![http::Endpoint { path, sockjs: sockjs::sockjs(reader) }];
     let Protocol { limits: stomp, heartbeat, close_on_error } = stomp(reader);
     http.websocket.message_bytes_max = stomp.frame_bytes_max + MESSAGE_BYTES_BESIDE_FRAME;
     let session = session(reader);
@@ -89,14 +91,16 @@ fn grammar(broker: &Broker) -> Grammar {
     }
 }
 
-fn http(reader: &mut Reader, certificate: Option<&Certificate>) -> http::Settings {
-    let default = http::Settings::default();
+/// And the path of the endpoint.
+fn http(reader: &mut Reader, certificate: Option<&Certificate>) -> (http::Settings, String) {
+    let (default, endpoint) = (http::Settings::default(), http::Endpoint::default());
     let path = string("a path such as `/ws`, other than `/demo`", is_path);
     let origins = list(string("an origin such as `https://www.example.org`, or `*`", is_origin));
     let per_ip = number(0..=100_000_000).worded("a whole number from 1 to 100000000; 0 for no limit");
+    let listen = reader.key("http.listen", address(), default.listen);
+    let path = reader.key("http.path", path, endpoint.path);
     let settings = http::Settings {
-        listen: reader.key("http.listen", address(), default.listen),
-        path: reader.key("http.path", path, default.path),
+        listen,
         allowed_origins: reader.key("http.allowed_origins", origins, default.allowed_origins),
         connections_max: reader.count("http.connections_max", default.connections_max),
         connections_per_ip_max: reader.key("http.connections_per_ip_max", per_ip, default.connections_per_ip_max),
@@ -109,11 +113,12 @@ fn http(reader: &mut Reader, certificate: Option<&Certificate>) -> http::Setting
         proxies: proxies(reader),
         tls_handshake_timeout: default.tls_handshake_timeout,
         tls: None,
+        endpoints: Vec::new(),
         websocket: default.websocket,
     };
     let tls = https(reader, certificate);
     let tls_handshake_timeout = reader.time("http.tls.handshake_timeout", settings.tls_handshake_timeout);
-    http::Settings { tls, tls_handshake_timeout, ..settings }
+    (http::Settings { tls, tls_handshake_timeout, ..settings }, path)
 }
 
 /// File descriptors of what sessions have at the broker.

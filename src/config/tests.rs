@@ -72,7 +72,7 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_defaults() {
     let loaded = load_both(toml, [("STOMPGATE__HTTP__LISTEN", "127.0.0.1:2")]).unwrap();
     assert_eq!(loaded.settings.http.listen.to_string(), "127.0.0.1:2");
     assert_eq!(loaded.settings.http.backlog, 7);
-    assert_eq!(loaded.settings.http.path, "/ws");
+    assert_eq!(loaded.settings.http.endpoints[0].path, "/ws");
     assert!(matches!(loaded.settings.broker, Broker::Amqp(_)));
 }
 
@@ -112,12 +112,12 @@ fn every_fault_is_told_at_once_with_its_origin() {
         "FILE: http.prot is unknown; there are allowed_origins, backlog, connections_max, connections_per_ip_max, demo, \
          forwarded, handshakes_max, header_timeout, listen, path, proxy_protocol, requests_time_max, tls, \
          trusted_proxies",
-        "FILE: nonsense is unknown; there are admin, app, auth, broker, delivery, drain, http, limits, log, session, stomp, \
-         user",
+        "FILE: nonsense is unknown; there are admin, app, auth, broker, delivery, drain, http, limits, log, session, sockjs, \
+         stomp, user",
         "STOMPGATE__SESION__CONNECT_WAIT: sesion.connect_wait is in no known section; there are admin, app, auth, broker, \
-         delivery, drain, http, limits, log, session, stomp, user",
+         delivery, drain, http, limits, log, session, sockjs, stomp, user",
         "FILE: session.deeper.key is in no known section; there are admin, app, auth, broker, delivery, drain, http, limits, log, \
-         session, stomp, user",
+         session, sockjs, stomp, user",
     ];
     assert_eq!(faults(toml, variables), expected);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::handled::Work;
@@ -12,7 +13,7 @@ use crate::destination::Destination;
 use crate::ident::{OpId, Principal};
 use crate::registry::{TooMany, UserSession, Users};
 use crate::session::{Action, Credentials, Fault, Holder, Input, Phase, Verdict};
-use crate::stomp::Headers;
+use crate::stomp::{Headers, text_only};
 
 impl Driver {
     /// Reads frames and carries out what follows from them, until something has to be waited for.
@@ -81,6 +82,7 @@ impl Driver {
                 Action::Throttle(rate) => self.context.metrics.throttled(rate).inc(),
                 Action::Transmit { sent, bytes } => {
                     self.context.metrics.frames_sent(sent).inc();
+                    let bytes = if self.transport.is_text_only() { self.as_text(bytes) } else { bytes };
                     self.context.metrics.sent_bytes.inc_by(bytes.len() as u64);
                     self.transport.queue(bytes);
                 }
@@ -97,6 +99,17 @@ impl Driver {
         if let Some(version) = self.session.version() {
             self.decoder.set_version(version);
         }
+        if self.session.promises_heartbeats() {
+            self.transport.promise_heartbeats();
+        }
+    }
+
+    /// A body that is no UTF-8 can't pass (T5).
+    fn as_text(&self, frame: Bytes) -> Bytes {
+        text_only(frame).unwrap_or_else(|replaced| {
+            self.context.metrics.bodies_replaced.inc();
+            replaced
+        })
     }
 
     /// Everything queued so far was handed to the network.

@@ -13,6 +13,7 @@ use crate::broker::Link;
 use crate::delivery::Item;
 use crate::ident::OpId;
 use crate::session::{Answer, CloseReason, Fault, Input, Outcome, Phase};
+use crate::stomp::is_printed_bytes;
 use crate::transport::{Gone, Inbound};
 
 /// Fewer than tokio lets a task do at a time: when that is used up, nothing can be written either.
@@ -21,6 +22,9 @@ const READS_IN_A_ROW_MAX: u32 = 32;
 /// How long what a client has left behind may wait for a broker that does not answer, once the client has gone: others
 /// may need its place.
 const GONE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a client is told that sends binary data over SockJS.
+const PRINTED: &str = "SockJS carries text, and bytes arrive as numbers: leave out forceBinaryWSFrames";
 
 pub(super) enum Event {
     Done(OpId, Outcome),
@@ -90,8 +94,9 @@ impl Driver {
     }
 
     fn poll_outbound(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let has_reader = self.transport.poll_room(cx).is_ready();
         // A session that is given up need not wait until its client reads again.
-        let is_wanted = self.has_room() && self.session.wants_deliveries();
+        let is_wanted = has_reader && self.has_room() && self.session.wants_deliveries();
         let waiting = if is_wanted { self.outbox.poll_ready(cx) } else { self.outbox.poll_overflowed(cx) };
         if waiting.is_ready() {
             return Poll::Ready(Event::Outbox);
@@ -192,6 +197,7 @@ impl Driver {
                 self.context.metrics.received_pings.inc();
                 self.handle(Input::Received { bytes });
             }
+            Inbound::Data(bytes) if self.is_misread(&bytes) => self.end(Input::TransportViolated { rule: PRINTED }),
             Inbound::Data(bytes) => {
                 self.context.metrics.received_bytes.inc_by(bytes.len() as u64);
                 self.decoder.feed(&bytes);
@@ -201,6 +207,12 @@ impl Driver {
             Inbound::TooLarge { max } => self.end(Input::TransportMessageTooLarge { max }),
             Inbound::Violation { rule } => self.end(Input::TransportViolated { rule }),
         }
+    }
+
+    /// The first words of a client that sends binary data where only text can pass (T5).
+    fn is_misread(&self, bytes: &[u8]) -> bool {
+        let is_first = self.session.phase() == Phase::Connecting && self.decoder.buffered() == 0;
+        self.transport.is_text_only() && is_first && is_printed_bytes(bytes)
     }
 
     /// Passes on what waits, as much as the transport should hold.

@@ -27,7 +27,7 @@ use crate::message::AckToken;
 use crate::registry::{Admission, UserSession, Users};
 use crate::session::{self, CloseReason, Fault, Input, Level, Phase, Session};
 use crate::stomp::{self, Decoder};
-use crate::transport::{Closing, Transport};
+use crate::transport::{Closing, Kind, Transport};
 use handled::{Calls, Step};
 use hooks::Subscribed;
 pub use metrics::Metrics;
@@ -150,6 +150,7 @@ enum Asked {
 /// Dropped with its driver, wherever that ends: the gauges stay exact.
 struct Counted {
     context: Arc<Context>,
+    kind: Kind,
     phase: Phase,
     subscriptions: usize,
 }
@@ -158,7 +159,7 @@ impl Driver {
     fn new(context: Arc<Context>, transport: Transport) -> Self {
         let id = SessionId::from_random(rand::random());
         let session = Session::new(id, Arc::clone(&context.session), Instant::now().into_std());
-        let counted = Counted::new(Arc::clone(&context));
+        let counted = Counted::new(Arc::clone(&context), transport.kind());
         Self {
             decoder: Decoder::new(context.limits),
             outbox: Arc::new(context.outboxes.open()),
@@ -259,9 +260,10 @@ impl Driver {
 }
 
 impl Counted {
-    fn new(context: Arc<Context>) -> Self {
+    fn new(context: Arc<Context>, kind: Kind) -> Self {
         context.metrics.sessions(Phase::Connecting).inc();
-        Self { context, phase: Phase::Connecting, subscriptions: 0 }
+        context.metrics.transports(kind).inc();
+        Self { context, kind, phase: Phase::Connecting, subscriptions: 0 }
     }
 
     fn set(&mut self, phase: Phase, subscriptions: usize) {
@@ -282,6 +284,7 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.set(self.phase, 0);
         self.context.metrics.sessions(self.phase).dec();
+        self.context.metrics.transports(self.kind).dec();
     }
 }
 

@@ -1,12 +1,13 @@
 //! One connection from its first byte until it is upgraded or closed.
 
 use std::convert::Infallible;
-use std::future::ready;
+use std::future::{Future, ready};
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,14 +18,16 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::accept::{Accepted, Handshake};
+use super::lease::Lease;
 use super::refusal::{self, Refusal};
-use super::site::{Answer, Page, Place, Site};
+use super::site::{Answer, Framing, Page, Place, Service, Site};
 use super::stage::{Heard, Stage, Watched};
-use super::{Tls, proxy_header};
+use super::{Tls, proxy_header, sockjs};
 use crate::registry::Admission;
 use crate::sync::lock;
-use crate::transport::Socket;
-use crate::transport::websocket::WebSocket;
+use crate::transport::sockjs::OverWebSocket;
+use crate::transport::websocket::{self, WebSocket};
+use crate::transport::{Socket, Transport};
 
 /// The longest request head. Browsers send what cookies the host has.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -41,31 +44,57 @@ struct Requests<'a> {
     /// Who sends them, as far as the network and the PROXY protocol tell.
     peer: SocketAddr,
     heard: Heard,
+    lease: Lease,
     /// Until the first whole request.
     handshake: Mutex<Option<Handshake>>,
 }
 
+/// Who sends a request, and on which connection.
+pub(super) struct Asker<'a> {
+    pub(super) client: SocketAddr,
+    pub(super) lease: &'a Lease,
+}
+
 /// What upgraded a connection, and who asked for it.
-type Upgrade = OnceLock<(OnUpgrade, SocketAddr)>;
+struct Upgrade {
+    socket: OnUpgrade,
+    client: SocketAddr,
+    framing: Framing,
+    service: Arc<Service>,
+}
+
+/// A connection that has become somebody else's.
+pub(super) struct Client {
+    service: Arc<Service>,
+    transport: Transport,
+    admission: Admission,
+}
+
+impl Client {
+    pub(super) fn hand_over(self, site: &Site) {
+        site.hand_over(&self.service, self.transport, self.admission);
+    }
+}
 
 /// Answers requests until the connection ends; returns it if it ends by becoming a WebSocket connection.
-pub(super) async fn serve(site: &Site, accepted: Accepted, place: Place) -> Option<(WebSocket, Admission)> {
+pub(super) async fn serve(site: &Site, accepted: Accepted, place: Place) -> Option<Client> {
     site.metrics.connections.inc();
     let client = site.lifecycle.stopping().run_until_cancelled(served(site, accepted, place)).await.flatten();
     site.metrics.connections.dec();
     client
 }
 
-async fn served(site: &Site, accepted: Accepted, place: Place) -> Option<(WebSocket, Admission)> {
+async fn served(site: &Site, accepted: Accepted, place: Place) -> Option<Client> {
     let Accepted { tcp, peer, handshake } = accepted;
     // Who has not begun is not waited for when the process drains.
     let greeting = site.lifecycle.draining().run_until_cancelled(greet(site, tcp, peer, place));
     let (socket, peer, place) = greeting.await.flatten()?;
-    let requests = Requests { site, peer, heard: Heard::default(), handshake: Mutex::new(Some(handshake)) };
+    let (heard, lease, handshake) = (Heard::default(), Lease::default(), Mutex::new(Some(handshake)));
+    let requests = Requests { site, peer, heard, lease, handshake };
     match place {
-        Place::Admitted(admission) => requests.upgraded(socket, &admission).await.map(|client| (client, admission)),
+        Place::Admitted(admission) => requests.upgraded(socket, admission).await,
         Place::Surplus(_admission, refusal) => {
-            requests.drive(socket, SURPLUS_TIME_MAX, |_| refusal.clone().into_response()).await;
+            requests.drive(socket, SURPLUS_TIME_MAX, |_| ready(refusal.clone().into_response())).await;
             None
         }
     }
@@ -117,30 +146,52 @@ async fn secured(site: &Site, tls: &Tls, tcp: TcpStream, client: SocketAddr) -> 
 }
 
 impl Requests<'_> {
-    async fn upgraded(&self, socket: Socket, admission: &Admission) -> Option<WebSocket> {
+    async fn upgraded(&self, socket: Socket, admission: Admission) -> Option<Client> {
         // Set by the request that is answered with 101, which is the last one of its connection.
-        let upgrade = Upgrade::new();
+        let upgrade = OnceLock::new();
         let time_max = self.site.settings.requests_time_max;
-        self.drive(socket, time_max, |request| self.answer(request, admission, &upgrade)).await;
-        let (upgrade, client) = upgrade.into_inner()?;
+        self.drive(socket, time_max, |request| self.answer(request, &admission, &upgrade)).await;
+        let Upgrade { socket, client, framing, service } = upgrade.into_inner()?;
         // It fails if the connection broke while the answer was written.
-        let parts = upgrade.await.ok()?.downcast::<TokioIo<Watched>>().expect("it is what was served");
+        let parts = socket.await.ok()?.downcast::<TokioIo<Watched>>().expect("it is what was served");
         self.site.metrics.upgrades.inc();
         let socket = parts.io.into_inner().socket;
-        Some(WebSocket::after_handshake(socket, client, &parts.read_buf, self.site.reloadable.get().websocket).await)
+        let settings = self.site.reloadable.get().websocket;
+        let transport = match (framing, &service.endpoint.sockjs) {
+            (Framing::SockJs, Some(sockjs)) => {
+                let message_bytes_max = sockjs::escaped_bytes_max(settings.message_bytes_max);
+                let settings = websocket::Settings { message_bytes_max, ..settings };
+                let socket = WebSocket::after_handshake(socket, client, &parts.read_buf, settings).await;
+                Transport::SockJsWebSocket(Box::new(OverWebSocket::new(socket, sockjs.sessions)))
+            }
+            (Framing::Raw | Framing::SockJs, _) => {
+                let socket = WebSocket::after_handshake(socket, client, &parts.read_buf, settings).await;
+                Transport::WebSocket(Box::new(socket))
+            }
+        };
+        Some(Client { service, transport, admission })
     }
 
-    fn answer(&self, mut request: Request<Incoming>, admission: &Admission, upgrade: &Upgrade) -> Response<Page> {
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+        admission: &Admission,
+        upgrade: &OnceLock<Upgrade>,
+    ) -> Response<Page> {
         let client = self.site.settings.proxies.client(self.peer, request.headers());
-        match self.site.answer(&request).and_then(|it| self.claimed(it, admission, client)) {
+        let socket = hyper::upgrade::on(&mut request);
+        let (head, body) = request.into_parts();
+        let path = head.uri.path().to_owned();
+        let asker = Asker { client, lease: &self.lease };
+        let answer = self.site.answer(head, body, &asker).await;
+        match answer.and_then(|it| self.claimed(it, admission, client)) {
             Ok(Answer::Page(page)) => page,
-            Ok(Answer::Upgrade(accepted)) => {
-                upgrade.get_or_init(|| (hyper::upgrade::on(&mut request), client));
+            Ok(Answer::Upgrade(accepted, framing, service)) => {
+                upgrade.get_or_init(|| Upgrade { socket, client, framing, service });
                 accepted.into_response()
             }
             Err(refusal) => {
-                tracing::debug!(%client, path = request.uri().path(), ?refusal, "request refused");
-                self.site.metrics.refused(refusal.label());
+                self.site.refused(client, &path, &refusal);
                 refusal.into_response()
             }
         }
@@ -149,19 +200,20 @@ impl Requests<'_> {
     /// Only now is it known whose the connection is, where a header tells it.
     fn claimed(&self, answer: Answer, admission: &Admission, client: SocketAddr) -> Result<Answer, Refusal> {
         match answer {
-            Answer::Upgrade(_) if !admission.claim(client.ip()) => Err(self.site.too_many_of(client)),
+            Answer::Upgrade(..) if !admission.claim(client.ip()) => Err(self.site.too_many_of(client)),
             answer => Ok(answer),
         }
     }
 
-    async fn drive<F>(&self, socket: Socket, time_max: Duration, answer: F)
+    async fn drive<F, A>(&self, socket: Socket, time_max: Duration, answer: F)
     where
-        F: Fn(Request<Incoming>) -> Response<Page>,
+        F: Fn(Request<Incoming>) -> A,
+        A: Future<Output = Response<Page>>,
     {
         let service = service_fn(|request| {
             self.heard.forget();
             drop(lock(&self.handshake).take());
-            ready(Ok::<_, Infallible>(answer(request)))
+            answer(request).map(Ok::<_, Infallible>)
         });
         let connection = http1::Builder::new()
             // Without a timer hyper silently ignores the timeout.
@@ -177,20 +229,32 @@ impl Requests<'_> {
             tokio::select! {
                 // Its progress is in `connection`, not in the arm.
                 ended = connection.as_mut() => return ended,
-                () = self.site.lifecycle.draining().cancelled() => (),
+                () = self.let_go() => (),
             }
             connection.as_mut().graceful_shutdown();
             // A head that is not whole by now must not hold the drain up.
             timeout(DRAIN_TIME_MAX, connection).await.unwrap_or(Ok(()))
         };
-        match timeout(time_max, driven).await {
-            Ok(Ok(())) => (),
-            Ok(Err(error)) if error.is_timeout() => self.site.timed_out(self.peer, self.heard.stage()),
-            Ok(Err(error)) => {
+        tokio::select! {
+            ended = driven => self.ended(ended),
+            () = self.lease.overdue(time_max) => self.site.timed_out(self.peer, Stage::Requests),
+        }
+    }
+
+    /// The process drains, and no session needs this connection to hear of that.
+    async fn let_go(&self) {
+        self.site.lifecycle.draining().cancelled().await;
+        self.lease.over().await;
+    }
+
+    fn ended(&self, ended: hyper::Result<()>) {
+        match ended {
+            Ok(()) => (),
+            Err(error) if error.is_timeout() => self.site.timed_out(self.peer, self.heard.stage()),
+            Err(error) => {
                 tracing::debug!(peer = %self.peer, %error, "connection ended");
                 refused(&error).into_iter().for_each(|reason| self.site.metrics.refused(reason));
             }
-            Err(_) => self.site.timed_out(self.peer, Stage::Requests),
         }
     }
 }

@@ -23,6 +23,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("icon.svg", "image/svg+xml", include_bytes!("demo/icon.svg")),
     ("message.js", "text/javascript; charset=utf-8", include_bytes!("demo/message.js")),
     ("room.js", "text/javascript; charset=utf-8", include_bytes!("demo/room.js")),
+    ("sockjs.js", "text/javascript; charset=utf-8", include_bytes!("demo/sockjs.js")),
     ("stomp.js", "text/javascript; charset=utf-8", include_bytes!("demo/stomp.js")),
 ];
 
@@ -50,7 +51,7 @@ pub(super) fn file(name: &str, asked: &HeaderMap) -> Option<Response<Page>> {
     Some(response)
 }
 
-fn tag(content: &[u8]) -> HeaderValue {
+pub(super) fn tag(content: &[u8]) -> HeaderValue {
     // Two gateways of the same version behind one address must agree, so the hash has no random key.
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);

@@ -6,6 +6,7 @@ use super::refusal;
 use super::stage::Stage;
 use super::tls::{self, HandshakeFault};
 use crate::telemetry::Registry;
+use crate::transport::sockjs;
 
 /// Counters of the public listener. Cloning it clones handles.
 #[derive(Clone, Debug)]
@@ -15,6 +16,7 @@ pub struct Metrics {
     pub(super) accepted: IntCounter,
     pub(super) connections: IntGauge,
     pub(super) handshakes: IntGauge,
+    pub(super) sockjs: sockjs::Metrics,
     pub(super) tls_expiry: IntGauge,
     pub(super) tls_handshakes: IntCounter,
     pub(super) upgrades: IntCounter,
@@ -55,6 +57,7 @@ impl Metrics {
                 "stage",
                 &Stage::LABELS,
             ),
+            sockjs: sockjs::Metrics::new(registry),
             tls_expiry: registry.gauge(
                 "tls_certificate_expiry_timestamp_seconds",
                 "When the certificate for clients, or one of its chain, expires, since unix epoch; 0 without TLS.",

@@ -1,17 +1,20 @@
-//! The public listener: upgrades to WebSocket, and the demo page. Does not know what becomes of a client.
+//! The public listener: upgrades to WebSocket, SockJS, and the demo page. Does not know what becomes of a client.
 
 mod accept;
 mod connection;
 mod demo;
 mod forwarded;
+mod lease;
 mod metrics;
 mod origin;
+mod page;
 mod proxies;
 mod proxy_header;
 mod raw;
 mod refusal;
 mod site;
 mod socket;
+pub mod sockjs;
 mod stage;
 mod tls;
 mod upgrade;
@@ -24,7 +27,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use self::accept::Acceptor;
-use self::site::Site;
+use self::site::{OnClient, Site};
 use crate::lifecycle::{Current, Lifecycle};
 use crate::registry::{Admission, Registry};
 use crate::transport::{Transport, websocket};
@@ -46,6 +49,8 @@ pub struct Settings {
     pub connections_per_ip_max: usize,
     /// Whether the chat page is served below `/demo/`.
     pub demo: bool,
+    /// Where clients connect.
+    pub endpoints: Vec<Endpoint>,
     /// Connections without a whole request yet. At the bound nothing is accepted: who comes waits in the kernel.
     pub handshakes_max: usize,
     /// How long the PROXY header may take; then, or after each answer, how long until the next whole request head.
@@ -53,8 +58,6 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// File descriptors for others than clients: the broker, operators, files that are read again.
     pub own_files: usize,
-    /// Where clients upgrade to WebSocket.
-    pub path: String,
     /// Who else may say where a client is.
     pub proxies: Proxies,
     /// How long a connection may be used for requests. An upgraded one has its own limits.
@@ -65,6 +68,21 @@ pub struct Settings {
     pub websocket: websocket::Settings,
 }
 
+/// A path, and what there is below it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Endpoint {
+    /// Where clients upgrade to WebSocket; without a slash at its end.
+    pub path: String,
+    /// `None` if nothing but WebSocket is served.
+    pub sockjs: Option<sockjs::Settings>,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self { path: "/ws".to_owned(), sockjs: Some(sockjs::Settings::default()) }
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -73,11 +91,11 @@ impl Default for Settings {
             connections_max: 10_000,
             connections_per_ip_max: 0,
             demo: true,
+            endpoints: vec![Endpoint::default()],
             handshakes_max: 2_000,
             header_timeout: Duration::from_secs(10),
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             own_files: 128,
-            path: "/ws".to_owned(),
             proxies: Proxies::default(),
             requests_time_max: Duration::from_secs(60),
             tls: None,
@@ -111,26 +129,28 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// Accepts until the process drains. `on_client` is called for every upgraded connection and must not wait: it
+    /// Accepts until the process drains. `on_client` is called for every client of an endpoint and must not wait: it
     /// hands the client to a task of its own, so that the memory of the handshake is given back.
     ///
     /// `registry` bounds the connections from their first byte on; it is made with `connections_max` and
     /// `connections_per_ip_max`.
     pub async fn serve<F>(self, registry: Registry, metrics: Metrics, lifecycle: Lifecycle, on_client: F)
     where
-        F: Fn(Transport, Admission) + Clone + Send + 'static,
+        F: Fn(&Endpoint, Transport, Admission) + Send + Sync + 'static,
     {
         if let Some(tls) = &self.settings.tls {
             tls.report_to(&metrics);
         }
-        let site = Arc::new(Site::new(self.settings, self.reloadable, registry, metrics, lifecycle.clone()));
+        let on_client = OnClient(Box::new(on_client));
+        let site = Site::new(self.settings, self.reloadable, registry, metrics, lifecycle.clone(), on_client);
+        let site = Arc::new(site);
         let mut acceptor = Acceptor::new(&self.tcp, &site);
         while let Some(accepted) = acceptor.next().await {
             let Some(place) = site.admit() else { continue };
-            let (site, on_client) = (Arc::clone(&site), on_client.clone());
+            let site = Arc::clone(&site);
             lifecycle.spawn(async move {
-                if let Some((socket, admission)) = connection::serve(&site, accepted, place).await {
-                    on_client(Transport::WebSocket(Box::new(socket)), admission);
+                if let Some(client) = connection::serve(&site, accepted, place).await {
+                    client.hand_over(&site);
                 }
             });
         }

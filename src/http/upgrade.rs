@@ -4,11 +4,12 @@ use hyper::header::{
     CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::http::request::Parts;
+use hyper::{Method, Response, StatusCode, Version};
 
+use super::origin;
 use super::refusal::Refusal;
 use super::site::Page;
-use super::{Settings, origin};
 use crate::transport::websocket;
 
 /// Sub-protocols, whose names say nothing about the version that CONNECT then settles.
@@ -21,14 +22,16 @@ pub(super) struct Accepted {
     protocol: Option<HeaderValue>,
 }
 
-pub(super) fn check<B>(request: &Request<B>, settings: &Settings) -> Result<Accepted, Refusal> {
-    let headers = request.headers();
-    if request.method() != Method::GET {
+pub(super) fn check(head: &Parts, allowed_origins: &[String]) -> Result<Accepted, Refusal> {
+    let headers = &head.headers;
+    if head.method != Method::GET {
         return Err(Refusal::MethodNotAllowed { allowed: "GET" });
     }
-    let is_upgrade = has_token(headers, CONNECTION, "upgrade") && has_token(headers, UPGRADE, "websocket");
-    if !is_upgrade || request.version() < Version::HTTP_11 {
-        return Err(Refusal::NotUpgrade { path: settings.path.clone() });
+    if !is_asked_for(headers) || !has_token(headers, CONNECTION, "upgrade") || head.version < Version::HTTP_11 {
+        return Err(Refusal::NotUpgrade { path: head.uri.path().to_owned() });
+    }
+    if headers.contains_key("sec-websocket-key1") {
+        return Err(Refusal::DraftUnsupported);
     }
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|it| it != "13") {
         return Err(Refusal::VersionUnsupported);
@@ -36,8 +39,13 @@ pub(super) fn check<B>(request: &Request<B>, settings: &Settings) -> Result<Acce
     let Some(key) = headers.get(SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes).filter(|it| is_key(it)) else {
         return Err(Refusal::KeyInvalid);
     };
-    check_origin(headers, &settings.allowed_origins)?;
+    check_origin(headers, allowed_origins)?;
     Ok(Accepted { accept: websocket::accept_key(key), protocol: protocol(headers) })
+}
+
+/// Whether a request means to become a WebSocket, however well it says so.
+pub(super) fn is_asked_for(headers: &HeaderMap) -> bool {
+    has_token(headers, UPGRADE, "websocket")
 }
 
 impl Accepted {
@@ -56,7 +64,7 @@ impl Accepted {
 }
 
 /// Programs other than browsers send no origin, and could send any (RFC 6455 section 10.2).
-fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
+pub(super) fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Refusal> {
     let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
     let host = headers.get(HOST).and_then(|it| it.to_str().ok());
     let origin = String::from_utf8_lossy(origin.as_bytes());

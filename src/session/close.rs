@@ -23,7 +23,7 @@ pub enum CloseReason {
     HeartBeatLost { ms: u64 },
     /// What was received is no STOMP frame.
     Malformed(DecodeError),
-    /// A WebSocket message beyond the limit.
+    /// A message of the transport beyond the limit.
     MessageTooLarge { max: usize },
     /// A fault of this program, which ends this session alone.
     Panicked,
@@ -167,7 +167,10 @@ impl CloseReason {
                 code: 1009,
                 ..error(
                     "Message too large",
-                    format!("A WebSocket message may have at most {max} bytes (stomp.frame_bytes_max and 4096 more)"),
+                    format!(
+                        "A message may have at most {max} bytes (stomp.frame_bytes_max and 4096 more; over SockJS six \
+                         times that, or sockjs.body_bytes_max)"
+                    ),
                     "limit_message_bytes",
                     Level::Info,
                 )

@@ -278,3 +278,11 @@ impl Refusal {
         }
     }
 }
+
+/// As RabbitMQ's plugin words it.
+fn missing(command: Command, header: &str) -> String {
+    match header {
+        "destination" | "transaction" => format!("\"{}\" must include a '{header}' header", command.as_str()),
+        _ => format!("\"{}\" must include the \"{header}\" header", command.as_str()),
+    }
+}

@@ -149,6 +149,11 @@ impl Session {
         }
     }
 
+    /// Whether its client may expect to hear from it every so often.
+    pub fn promises_heartbeats(&self) -> bool {
+        self.core.timers.sends_heartbeats()
+    }
+
     /// How many subscriptions it holds.
     pub fn subscriptions(&self) -> usize {
         match &self.state {

@@ -126,6 +126,10 @@ impl Timers {
         self.blocked = Some(now);
     }
 
+    pub(super) const fn sends_heartbeats(&self) -> bool {
+        self.send_every.is_some()
+    }
+
     pub(super) fn is_blocked(&self) -> bool {
         self.blocked.is_some()
     }

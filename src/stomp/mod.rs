@@ -13,6 +13,7 @@ mod heartbeat;
 mod input;
 mod limits;
 mod line;
+mod text;
 mod version;
 
 pub use command::Command;
@@ -23,4 +24,5 @@ pub use frame::Frame;
 pub use headers::Headers;
 pub use heartbeat::{HeartBeat, HeartBeatError};
 pub use limits::Limits;
+pub use text::{is_printed_bytes, text_only};
 pub use version::Version;

@@ -5,6 +5,7 @@
 
 pub mod memory;
 mod socket;
+pub mod sockjs;
 pub mod websocket;
 
 use std::net::SocketAddr;
@@ -19,7 +20,20 @@ pub use socket::{Metered, Socket};
 #[derive(Debug)]
 pub enum Transport {
     Memory(memory::Pipe),
+    SockJsHttp(Box<sockjs::OverHttp>),
+    SockJsWebSocket(Box<sockjs::OverWebSocket>),
     WebSocket(Box<websocket::WebSocket>),
+}
+
+/// How a client is connected, as an operator sees it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// One answer of HTTP a frame.
+    HttpPolling,
+    /// Answers of HTTP that go on.
+    HttpStreaming,
+    SockJsWebSocket,
+    WebSocket,
 }
 
 /// What comes from a client.
@@ -58,7 +72,32 @@ impl Transport {
     pub fn peer(&self) -> Option<SocketAddr> {
         match self {
             Self::Memory(_) => None,
+            Self::SockJsHttp(session) => Some(session.peer()),
+            Self::SockJsWebSocket(session) => Some(session.peer()),
             Self::WebSocket(socket) => Some(socket.peer()),
+        }
+    }
+
+    /// What stands in for a WebSocket in tests is one.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Memory(_) | Self::WebSocket(_) => Kind::WebSocket,
+            Self::SockJsHttp(session) => session.kind(),
+            Self::SockJsWebSocket(_) => Kind::SockJsWebSocket,
+        }
+    }
+
+    /// Whether nothing but UTF-8 can be written.
+    pub const fn is_text_only(&self) -> bool {
+        matches!(self, Self::SockJsHttp(_) | Self::SockJsWebSocket(_))
+    }
+
+    /// From now on what is queued tells the client often enough that the connection lives.
+    pub fn promise_heartbeats(&mut self) {
+        match self {
+            Self::Memory(_) | Self::WebSocket(_) => (),
+            Self::SockJsHttp(session) => session.promise_heartbeats(),
+            Self::SockJsWebSocket(session) => session.promise_heartbeats(),
         }
     }
 
@@ -68,6 +107,8 @@ impl Transport {
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
         match self {
             Self::Memory(pipe) => pipe.poll_receive(cx),
+            Self::SockJsHttp(session) => session.poll_receive(cx),
+            Self::SockJsWebSocket(session) => session.poll_receive(cx),
             Self::WebSocket(socket) => socket.poll_receive(cx),
         }
     }
@@ -76,6 +117,8 @@ impl Transport {
     pub fn has_ended(&self) -> bool {
         match self {
             Self::Memory(pipe) => pipe.has_ended(),
+            Self::SockJsHttp(session) => session.has_ended(),
+            Self::SockJsWebSocket(session) => session.has_ended(),
             Self::WebSocket(socket) => socket.has_ended(),
         }
     }
@@ -84,6 +127,8 @@ impl Transport {
     pub fn queue(&mut self, payload: Bytes) {
         match self {
             Self::Memory(pipe) => pipe.queue(payload),
+            Self::SockJsHttp(session) => session.queue(&payload),
+            Self::SockJsWebSocket(session) => session.queue(&payload),
             Self::WebSocket(socket) => socket.queue(payload),
         }
     }
@@ -92,6 +137,8 @@ impl Transport {
     pub fn queue_ping(&mut self) {
         match self {
             Self::Memory(pipe) => pipe.queue_ping(),
+            Self::SockJsHttp(session) => session.queue_ping(),
+            Self::SockJsWebSocket(session) => session.queue_ping(),
             Self::WebSocket(socket) => socket.queue_ping(),
         }
     }
@@ -100,15 +147,30 @@ impl Transport {
     pub fn buffered(&self) -> usize {
         match self {
             Self::Memory(pipe) => pipe.buffered(),
+            Self::SockJsHttp(session) => session.buffered(),
+            Self::SockJsWebSocket(session) => session.buffered(),
             Self::WebSocket(socket) => socket.buffered(),
         }
     }
 
-    /// Bytes that the network has taken so far. It grows also while [`Transport::buffered`] stays as it is.
+    /// Bytes that the network has taken so far. It grows also while [`Transport::buffered`] stays as it is. What goes by
+    /// requests of the client is not counted.
     pub fn taken(&self) -> u64 {
         match self {
             Self::Memory(pipe) => pipe.taken(),
+            Self::SockJsHttp(_) => 0,
+            Self::SockJsWebSocket(session) => session.taken(),
             Self::WebSocket(socket) => socket.taken(),
+        }
+    }
+
+    /// Ready while there is somebody to write to; what can wait elsewhere should wait there until then. To be polled
+    /// along with the rest: time passes here.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Memory(_) | Self::WebSocket(_) => Poll::Ready(()),
+            Self::SockJsHttp(session) => session.poll_room(cx),
+            Self::SockJsWebSocket(session) => session.poll_room(cx),
         }
     }
 
@@ -116,6 +178,8 @@ impl Transport {
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         match self {
             Self::Memory(pipe) => pipe.poll_flush(cx),
+            Self::SockJsHttp(session) => session.poll_flush(cx),
+            Self::SockJsWebSocket(session) => session.poll_flush(cx),
             Self::WebSocket(socket) => socket.poll_flush(cx),
         }
     }
@@ -124,6 +188,8 @@ impl Transport {
     pub async fn close(self, closing: Closing<'_>) {
         match self {
             Self::Memory(pipe) => pipe.close(closing).await,
+            Self::SockJsHttp(session) => session.close(closing).await,
+            Self::SockJsWebSocket(session) => session.close(closing).await,
             Self::WebSocket(socket) => socket.close(closing).await,
         }
     }

@@ -28,7 +28,7 @@ const room = (name) => `${name}-${process.pid}-${(rooms += 1)}`;
 
 const enter = (name, where, options) => Person.enter(browser, gateway.origin, name, where, options);
 
-test('stomp.js is the one of the pinned package', () => {
+test('stomp.js and sockjs-client are those of the pinned packages', () => {
   execFileSync(new URL('vendor.sh', import.meta.url).pathname, ['--check']);
 });
 

@@ -1,22 +1,39 @@
 #!/bin/sh
-# Copies stomp.js from its npm package, pinned in package-lock.json, to the demo page; with --check, fails if the copy is
-# not the package's.
+# Copies stomp.js and sockjs-client from their npm packages, pinned in package-lock.json, to the demo page; with --check,
+# fails if a copy is not the package's.
 set -eu
 cd "$(dirname "$0")"
-package=node_modules/@stomp/stompjs
-copy=../../src/http/demo/stomp.js
+modules=node_modules
+demo=../../src/http/demo
 
-[ -d "$package" ] || npm ci --ignore-scripts --silent
+[ -d "$modules/@stomp/stompjs" ] && [ -d "$modules/sockjs-client" ] || npm ci --ignore-scripts --silent
 made=$(mktemp)
 trap 'rm -f "$made"' EXIT
-version=$(node -p "require('./$package/package.json').version")
-{
-    echo "/*! @stomp/stompjs $version, Apache-2.0, https://github.com/stomp-js/stompjs */"
-    cat "$package/bundles/stomp.umd.min.js"
-} > "$made"
 
-if [ "${1:-}" = --check ]; then
-    cmp "$made" "$copy"
-else
-    cat "$made" > "$copy"
-fi
+version() {
+    node -p "require('./$modules/$1/package.json').version"
+}
+
+# Of $made.
+copied() {
+    if [ "$1" = --check ]; then
+        cmp "$made" "$demo/$2"
+    else
+        cat "$made" > "$demo/$2"
+    fi
+}
+
+{
+    echo "/*! @stomp/stompjs $(version @stomp/stompjs), Apache-2.0, https://github.com/stomp-js/stompjs */"
+    cat "$modules/@stomp/stompjs/bundles/stomp.umd.min.js"
+} > "$made"
+copied "${1:-}" stomp.js
+
+{
+    echo "/*! sockjs-client $(version sockjs-client), https://github.com/sockjs/sockjs-client"
+    echo
+    cat "$modules/sockjs-client/LICENSE"
+    echo "*/"
+    grep -v '^//# sourceMappingURL=' "$modules/sockjs-client/dist/sockjs.min.js"
+} > "$made"
+copied "${1:-}" sockjs.js

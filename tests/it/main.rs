@@ -18,5 +18,6 @@ mod rabbitmq;
 mod reload;
 mod sim;
 mod simple_broker;
+mod sockjs;
 mod stomp_relay;
 mod websocket;

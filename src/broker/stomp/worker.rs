@@ -151,13 +151,13 @@ impl Worker {
                     }
                     is_done = true;
                 }
-                if connection.has_output() {
-                    if let Poll::Ready(written) = connection.poll_write(cx) {
-                        if let Err(error) = written {
-                            return Poll::Ready(Err(End::Lost(broken(&error))));
-                        }
-                        is_done = true;
+                if connection.has_output()
+                    && let Poll::Ready(written) = connection.poll_write(cx)
+                {
+                    if let Err(error) = written {
+                        return Poll::Ready(Err(End::Lost(broken(&error))));
                     }
+                    is_done = true;
                 }
                 is_done |= wake.as_mut().poll(cx).is_ready();
                 is_done |= timer.as_mut().poll(cx).is_ready();

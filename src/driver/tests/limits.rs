@@ -52,7 +52,8 @@ async fn a_frame_over_a_limit_of_its_size_is_closed_with_1009() {
 
     let mut client = gateway.connect().await;
     client.peer.send(Inbound::TooLarge { max: 69_632 });
-    let text = "A WebSocket message may have at most 69632 bytes (stomp.frame_bytes_max and 4096 more)";
+    let text = "A message may have at most 69632 bytes (stomp.frame_bytes_max and 4096 more; over SockJS six times that, \
+                or sockjs.body_bytes_max)";
     check_refused(&gateway, &mut client, "limit_message_bytes", text, 1009).await;
 }
 

@@ -48,13 +48,14 @@ export class Chat {
   /** Messages that are not confirmed, oldest first. */
   #outbox = [];
 
-  constructor(url, view, by = randomId()) {
+  /** `connection` is what stomp.js has to know of it: `brokerURL` or `webSocketFactory`. */
+  constructor(connection, view, by = randomId()) {
     this.#view = view;
     this.#by = by;
     // All pages lost their server at the same moment; they should not come back at the same moment.
     const reconnectDelay = RECONNECT_FIRST_MS * (1 + Math.random());
     this.#client = new Client({
-      brokerURL: url,
+      ...connection,
       connectionTimeout: CONNECT_WAIT_MS,
       heartbeatIncoming: 10_000,
       heartbeatOutgoing: 10_000,

@@ -14,9 +14,9 @@ let open = null;
 
 const saved = restore(sessionStorage);
 const endpoint = new URL('../ws', import.meta.url);
-endpoint.protocol = endpoint.protocol.replace('http', 'ws');
+const sockjs = new URLSearchParams(location.search).get('sockjs');
 
-const chat = new Chat(endpoint.href, {
+const chat = new Chat(await connection(), {
   connectionChanged: showConnection,
   refused: showRefusal,
   roomChanged(room) {
@@ -32,6 +32,17 @@ const chat = new Chat(endpoint.href, {
   entryChanged: (room, entry) => views.get(room)?.update(entry),
   saved: save,
 }, saved.by);
+
+/** How to connect: by WebSocket, or with `?sockjs` over SockJS, of which `?sockjs=xhr-streaming` names a transport. */
+async function connection() {
+  if (sockjs === null) {
+    endpoint.protocol = endpoint.protocol.replace('http', 'ws');
+    return { brokerURL: endpoint.href };
+  }
+  await import('./sockjs.js');
+  const options = sockjs ? { transports: sockjs.split(',') } : {};
+  return { webSocketFactory: () => new globalThis.SockJS(endpoint.href, null, options) };
+}
 
 function addRoom(room) {
   const view = new RoomView(room, {

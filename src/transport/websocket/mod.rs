@@ -51,6 +51,14 @@ pub struct WebSocket {
     message_bytes_max: usize,
 }
 
+/// What comes, for whom the kind of a message matters.
+#[derive(Debug)]
+pub(super) enum Received {
+    Binary(Bytes),
+    Other(Inbound),
+    Text(Bytes),
+}
+
 /// Value of `Sec-WebSocket-Accept` for that `Sec-WebSocket-Key` (RFC 6455 section 4.2.2).
 pub fn accept_key(key: &[u8]) -> String {
     derive_accept_key(key)
@@ -77,9 +85,16 @@ impl WebSocket {
     }
 
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Inbound> {
+        self.poll_message(cx).map(|it| match it {
+            Received::Binary(payload) | Received::Text(payload) => Inbound::Data(payload),
+            Received::Other(inbound) => inbound,
+        })
+    }
+
+    pub(super) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Received> {
         let inbound = match ready!(Pin::new(&mut self.stream).poll_next(cx)) {
-            Some(Ok(Message::Text(text))) => Inbound::Data(text.into()),
-            Some(Ok(Message::Binary(bytes))) => Inbound::Data(bytes),
+            Some(Ok(Message::Text(text))) => return Poll::Ready(Received::Text(text.into())),
+            Some(Ok(Message::Binary(bytes))) => return Poll::Ready(Received::Binary(bytes)),
             Some(Ok(Message::Ping(payload))) => {
                 self.answer(cx);
                 Inbound::Alive { bytes: CONTROL_HEADER_BYTES + payload.len() }
@@ -94,7 +109,7 @@ impl WebSocket {
             Some(Err(error)) => self.failed(&error),
             None => Inbound::Gone,
         };
-        Poll::Ready(inbound)
+        Poll::Ready(Received::Other(inbound))
     }
 
     pub fn has_ended(&self) -> bool {

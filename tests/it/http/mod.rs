@@ -43,7 +43,7 @@ impl Gateway {
         let listener = Listener::bind(settings).unwrap();
         let address = listener.local_addr().unwrap();
         let clients = lifecycle.clone();
-        let on_client = move |transport, admission| clients.spawn(echo(transport, admission));
+        let on_client = move |_: &_, transport, admission| clients.spawn(echo(transport, admission));
         let metrics = Metrics::new(&telemetry);
         lifecycle.spawn(listener.serve(registry.clone(), metrics, lifecycle.clone(), on_client));
         Self { address, lifecycle, registry, telemetry }
@@ -166,7 +166,7 @@ async fn a_refusal_says_what_is_wrong_and_is_counted_by_its_reason() {
         assert_eq!(gateway.counted("stompgate_http_refused_total", reason), before + 1.0, "{reason}");
     }
     let gateway = Gateway::start(|_| ());
-    let plain = "GET /ws HTTP/1.1\r\nHost: gateway\r\n";
+    let plain = "GET /ws HTTP/1.1\r\nHost: gateway\r\nUpgrade: websocket\r\n";
     check(&gateway, plain, "not_upgrade", &["HTTP/1.1 426 ", "upgrade: websocket", "STOMP client"]).await;
     let post = "POST /ws HTTP/1.1\r\nHost: gateway\r\n";
     check(&gateway, post, "method_not_allowed", &["HTTP/1.1 405 ", "allow: GET\r\n"]).await;
@@ -188,7 +188,7 @@ async fn a_refusal_says_what_is_wrong_and_is_counted_by_its_reason() {
 #[tokio::test]
 async fn the_path_and_the_origins_are_settings() {
     let gateway = Gateway::start(|it| {
-        it.path = "/stomp/".to_owned();
+        it.endpoints[0].path = "/stomp".to_owned();
         it.allowed_origins = vec!["https://app.example.org".to_owned()];
     });
     let request = format!("{HANDSHAKE}Origin: https://app.example.org\r\n");
@@ -216,7 +216,7 @@ async fn the_chat_page_is_served_with_tags_and_a_policy() {
     assert_holds(&head_only, &["HTTP/1.1 200 ", &format!("content-length: {}", body.len())]);
     assert!(head_only.ends_with("\r\n\r\n"), "an answer to HEAD has no body:\n{head_only}");
 
-    for file in ["stomp.js", "demo.js", "demo.css"] {
+    for file in ["stomp.js", "sockjs.js", "demo.js", "demo.css"] {
         let file = gateway.ask(&format!("GET /demo/{file} HTTP/1.1\r\nHost: gateway\r\n")).await;
         assert_holds(&file, &["HTTP/1.1 200 "]);
     }
@@ -240,8 +240,8 @@ async fn without_the_demo_its_paths_are_unknown() {
 async fn a_connection_serves_several_requests_and_upgrades_last() {
     let gateway = Gateway::start(|_| ());
     let mut tcp = gateway.connect().await;
-    let refused = answer(&mut tcp, "GET /ws HTTP/1.1\r\nHost: gateway\r\n\r\n", "Connection.\n").await;
-    assert_holds(&refused, &["HTTP/1.1 426 "]);
+    let greeted = answer(&mut tcp, "GET /ws HTTP/1.1\r\nHost: gateway\r\n\r\n", "SockJS!\n").await;
+    assert_holds(&greeted, &["HTTP/1.1 200 "]);
     let missed = answer(&mut tcp, "GET /nowhere HTTP/1.1\r\nHost: gateway\r\n\r\n", "page).\n").await;
     assert_holds(&missed, &["HTTP/1.1 404 "]);
     assert_holds(&answer(&mut tcp, &format!("{HANDSHAKE}\r\n"), "\r\n\r\n").await, &["HTTP/1.1 101 "]);
