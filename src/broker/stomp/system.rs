@@ -72,10 +72,9 @@ impl System {
             match self.0.outbox.pop() {
                 Some(Item::Delivery(delivery)) => {
                     let mut state = lock(&self.0.state);
-                    if let Some(listener) = state.listeners.get(&delivery.subscription) {
-                        if listener.try_send(delivery.message).is_err() {
-                            tracing::debug!("a message for the gateway itself found no room");
-                        }
+                    let listener = state.listeners.get(&delivery.subscription);
+                    if listener.is_some_and(|it| it.try_send(delivery.message).is_err()) {
+                        tracing::debug!("a message for the gateway itself found no room");
                     }
                     state.link.settle(delivery.token.as_slice(), Verdict::Accepted);
                 }
