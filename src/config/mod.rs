@@ -50,7 +50,6 @@ pub struct Limits {
 
 /// The back end to use.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum Broker {
     Amqp(amqp::Settings),
     Memory(memory::Settings),

@@ -185,9 +185,7 @@ impl Refusal {
                 format!("{PROCESSING}: prefetch-count must be a whole number of messages, not '{value}'")
             }
             Self::BadReplyTo(error) => format!("{PROCESSING}: reply-to must be a destination: {error}"),
-            // All is said in its title.
-            Self::Broker(Fault::LinkBroken(_)) => String::new(),
-            Self::Broker(fault) => fault.to_string(),
+            Self::Broker(fault) => words(fault),
             Self::Destination(error) => error.to_string(),
             Self::DestinationNotFor { command, destination, remedy } => {
                 format!("'{destination}' is not a valid destination for '{}': {remedy}", command.as_str())
@@ -280,4 +278,9 @@ impl Refusal {
             Self::VersionMismatch => "version_mismatch",
         }
     }
+}
+
+/// Of a lost connection the title says it all.
+fn words(fault: &Fault) -> String {
+    if matches!(fault, Fault::LinkBroken(_)) { String::new() } else { fault.to_string() }
 }

@@ -4,6 +4,7 @@ mod acks;
 mod closing;
 mod connect;
 mod errors;
+mod foreign;
 mod ordering;
 mod rates;
 mod receipts;
