@@ -20,6 +20,9 @@ finish() {
     if [ -d "$work/rabbitmq" ]; then
         tests/rabbitmq.sh stop "$work/rabbitmq" || failed=1
     fi
+    for broker in activemq artemis; do
+        [ ! -d "$work/$broker" ] || tests/brokers.sh stop "$work/$broker" || failed=1
+    done
     if [ -f "$work/cargo.log" ]; then
         printf '\n== cargo test, closing lines\n'
         grep -E '^ +(Running|Doc-tests) |^test result:' "$work/cargo.log" || true
@@ -81,11 +84,21 @@ start_rabbitmq() {
     local port
     port=$(free_ports) || return
     # Its own Web STOMP is what the gateway is compared with.
-    STOMPGATE_TEST_AMQP_URL=$(STOMPGATE_RABBITMQ_PLUGINS=rabbitmq_web_stomp \
+    STOMPGATE_TEST_AMQP_URL=$(STOMPGATE_RABBITMQ_PLUGINS=rabbitmq_stomp,rabbitmq_web_stomp \
         tests/rabbitmq.sh start "$work/rabbitmq" "$port") || return
     export STOMPGATE_TEST_AMQP_URL STOMPGATE_TEST_RABBITMQCTL=$work/rabbitmq/rabbitmqctl
     export STOMPGATE_TEST_WEB_STOMP=ws://127.0.0.1:$((port + 7))/ws
+    export STOMPGATE_TEST_STOMP_RABBITMQ=127.0.0.1:$((port + 8))
     echo "RabbitMQ $("$STOMPGATE_TEST_RABBITMQCTL" version)"
+}
+
+# ActiveMQ Classic and Artemis, on ports that are free now.
+start_brokers() {
+    local port
+    port=$(free_ports) || return
+    STOMPGATE_TEST_STOMP_ACTIVEMQ=$(tests/brokers.sh start activemq "$work/activemq" "$port") || return
+    STOMPGATE_TEST_STOMP_ARTEMIS=$(tests/brokers.sh start artemis "$work/artemis" $((port + 1))) || return
+    export STOMPGATE_TEST_STOMP_ACTIVEMQ STOMPGATE_TEST_STOMP_ARTEMIS
 }
 
 cargo_test() {
@@ -111,6 +124,7 @@ if [ "$scope" = all ]; then
 fi
 phase "Build" cargo test --locked --no-run --features test-rabbitmq
 phase "Start of RabbitMQ" start_rabbitmq
+phase "Start of STOMP brokers" start_brokers
 phase "cargo test" cargo_test || true
 phase "Network cut in a namespace" cut_in_namespace || true
 if [ "$scope" = all ]; then

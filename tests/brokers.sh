@@ -28,10 +28,10 @@ fetch() {
     version=$2
     home=$cache/$artifact-$version
     if [ ! -d "$home" ]; then
-        command -v mvn >/dev/null && command -v java >/dev/null || {
+        if ! command -v mvn >/dev/null || ! command -v java >/dev/null; then
             echo "Maven or Java is missing: apt-get install maven default-jre-headless" >&2
             exit 69
-        }
+        fi
         mkdir -p "$cache"
         archive=$cache/$artifact-$version-bin.tar.gz
         if [ ! -f "$archive" ]; then

@@ -10,6 +10,7 @@ PATH=$PATH:/usr/sbin
 has() {
     case $1 in
         cc) command -v cc ;;
+        java) command -v java && command -v mvn ;;
         rabbitmq) command -v rabbitmq-server ;;
         node) command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ;;
         chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
@@ -21,6 +22,7 @@ has() {
 packages_of() {
     case $1 in
         cc) echo gcc libc6-dev ;;
+        java) echo default-jre-headless maven ;;
         rabbitmq) echo rabbitmq-server ;;
         node) echo nodejs npm ;;
         chromium) echo chromium ;;
@@ -44,7 +46,7 @@ stop_service() {
 
 missing=()
 packages=()
-for need in cc rabbitmq node chromium venv haproxy ip promtool docker-compose; do
+for need in cc java rabbitmq node chromium venv haproxy ip promtool docker-compose; do
     if ! has "$need"; then
         missing+=("$need")
         read -ra its_packages <<<"$(packages_of "$need")"

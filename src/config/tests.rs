@@ -85,7 +85,7 @@ fn every_fault_is_told_at_once_with_its_origin() {
         [stomp]
         frame_bytes_max = '8KiB'
         [broker]
-        kind = 'stomp'
+        kind = 'kafka'
         [delivery]
         drop_oldest = ['/queue/a']
         [nonsense]
@@ -107,7 +107,7 @@ fn every_fault_is_told_at_once_with_its_origin() {
         r#"STOMPGATE__SESSION__CONNECT_WAIT: session.connect_wait is "10": it must be a time with its unit from 100ms to 1h"#,
         "FILE: delivery.drop_oldest is [\"/queue/a\"]: it must be a list, or text with commas; each item must be a \
          topic such as `/topic/prices.#`",
-        r#"FILE: broker.kind is "stomp": it must be `memory` or `amqp` (`stomp` does not exist yet)"#,
+        r#"FILE: broker.kind is "kafka": it must be one of `memory`, `amqp`, `stomp`"#,
         "STOMPGATE__ADMIN: admin is a section, not a key",
         "FILE: http.prot is unknown; there are allowed_origins, backlog, connections_max, connections_per_ip_max, demo, \
          forwarded, handshakes_max, header_timeout, listen, path, proxy_protocol, requests_time_max, tls, \
@@ -237,8 +237,8 @@ fn where_rabbitmq_knows_the_clients_its_permissions_decide_and_no_rule() {
         reader.faults.iter().map(|it| it.problem.clone()).collect::<Vec<_>>()
     };
     assert_eq!(check(""), [""; 0]);
-    let expected = "breaks a rule: with broker.amqp.identity = \"client\" the permissions of RabbitMQ decide, and \
-                    auth.allow must be empty";
+    let expected = "breaks a rule: with identity = \"client\" the permissions of the broker decide, and auth.allow must be \
+                    empty";
     assert_eq!(check("auth.allow = ['/exchange/x/*']"), [expected]);
 }
 
@@ -290,7 +290,7 @@ fn several_addresses_are_a_list_or_text_with_commas() {
 fn users_of_the_gateway_and_users_of_rabbitmq_exclude_each_other() {
     let users = ("STOMPGATE__AUTH__USERS", "ann:1");
     let by_client = "broker = { kind = 'amqp', amqp = { identity = 'client' } }";
-    let expected = "FILE: broker.amqp.identity is `client`, so that RabbitMQ checks logins and passcodes: leave out \
+    let expected = "FILE: broker.amqp.identity is `client`, so that the broker checks logins and passcodes: leave out \
                     auth.users, or say `gateway`";
     assert_eq!(faults(by_client, [users]), [expected]);
     assert!(load_both(by_client, []).is_ok());

@@ -186,9 +186,7 @@ impl Refusal {
                 format!("{PROCESSING}: prefetch-count must be a whole number of messages, not '{value}'")
             }
             Self::BadReplyTo(error) => format!("{PROCESSING}: reply-to must be a destination: {error}"),
-            // All is said in its title.
-            Self::Broker(Fault::LinkBroken(_)) => String::new(),
-            Self::Broker(fault) => fault.to_string(),
+            Self::Broker(fault) => words(fault),
             Self::Destination(error) => error.to_string(),
             Self::DestinationNotFor { command, destination, remedy } => {
                 format!("'{destination}' is not a valid destination for '{}': {remedy}", command.as_str())
@@ -285,4 +283,9 @@ fn missing(command: Command, header: &str) -> String {
         "destination" | "transaction" => format!("\"{}\" must include a '{header}' header", command.as_str()),
         _ => format!("\"{}\" must include the \"{header}\" header", command.as_str()),
     }
+}
+
+/// Of a lost connection the title says it all.
+fn words(fault: &Fault) -> String {
+    if matches!(fault, Fault::LinkBroken(_)) { String::new() } else { fault.to_string() }
 }

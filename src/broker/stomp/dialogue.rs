@@ -243,9 +243,8 @@ impl Dialogue {
     fn reply_to(&mut self, key: SubscriptionKey, publish: &Publish) -> Option<String> {
         let given = publish.headers.get("reply-to");
         let own = given.is_none().then(|| format!("/temp-queue/stompgate-{}", key.0));
-        if let Some(name) = given.or(own.as_deref())
-            && self.subscriptions.find(name).is_none()
-        {
+        let name = given.or(own.as_deref()).filter(|name| self.subscriptions.find(name).is_none());
+        if let Some(name) = name {
             self.subscriptions.add_replies(key, name);
         }
         own

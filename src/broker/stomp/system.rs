@@ -72,9 +72,8 @@ impl System {
             match self.0.outbox.pop() {
                 Some(Item::Delivery(delivery)) => {
                     let mut state = lock(&self.0.state);
-                    if let Some(listener) = state.listeners.get(&delivery.subscription)
-                        && listener.try_send(delivery.message).is_err()
-                    {
+                    let listener = state.listeners.get(&delivery.subscription);
+                    if listener.is_some_and(|it| it.try_send(delivery.message).is_err()) {
                         tracing::debug!("a message for the gateway itself found no room");
                     }
                     state.link.settle(delivery.token.as_slice(), Verdict::Accepted);

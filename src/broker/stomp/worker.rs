@@ -144,28 +144,26 @@ impl Worker {
                 if closed.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Err(End::Closed));
                 }
-                let mut is_done = false;
-                if let Poll::Ready(read) = connection.poll_read(cx) {
-                    if let Err(error) = read {
-                        return Poll::Ready(Err(End::Lost(broken(&error))));
+                let read = connection.poll_read(cx);
+                let written = if connection.has_output() { connection.poll_write(cx) } else { Poll::Pending };
+                let mut is_done = wake.as_mut().poll(cx).is_ready();
+                for moved in [read, written] {
+                    match moved {
+                        Poll::Ready(Ok(())) => is_done = true,
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(End::Lost(broken(&error)))),
+                        Poll::Pending => {}
                     }
-                    is_done = true;
                 }
-                if connection.has_output()
-                    && let Poll::Ready(written) = connection.poll_write(cx)
-                {
-                    if let Err(error) = written {
-                        return Poll::Ready(Err(End::Lost(broken(&error))));
-                    }
-                    is_done = true;
-                }
-                is_done |= wake.as_mut().poll(cx).is_ready();
                 is_done |= timer.as_mut().poll(cx).is_ready();
                 if is_done { Poll::Ready(Ok(())) } else { Poll::Pending }
             })
             .await;
             if let Err(end) = event {
-                return end;
+                // What came before the end may say why.
+                return match (self.take(connection), end) {
+                    (Err(lost), End::Lost(_)) => End::Lost(lost),
+                    (_, end) => end,
+                };
             }
             if let Err(lost) = self.take(connection) {
                 return End::Lost(lost);

@@ -5,6 +5,7 @@ mod app;
 mod closing;
 mod connect;
 mod errors;
+mod foreign;
 mod ordering;
 mod rates;
 mod receipts;

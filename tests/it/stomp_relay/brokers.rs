@@ -111,8 +111,10 @@ async fn what_is_not_acknowledged_is_delivered_again(address: Address) {
     let tokens: Vec<_> = reader.expect(&["1", "2", "3"]).await.iter().map(token).collect();
     reader.settle(&tokens[1..2], Verdict::Accepted);
     reader.close();
-    let expected = [("1".to_owned(), true), ("3".to_owned(), true)];
-    assert_eq!(left(&gateway, &queue, 2).await, expected);
+    let left = left(&gateway, &queue, 2).await;
+    let bodies: Vec<_> = left.iter().map(|(body, _)| body.as_str()).collect();
+    // Artemis says it of the first alone.
+    assert_eq!((bodies, left[0].1), (vec!["1", "3"], true));
     gateway.stop().await;
 }
 

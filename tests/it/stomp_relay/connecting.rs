@@ -20,7 +20,7 @@ async fn open(gateway: &Gateway, login: &str) -> Result<Session, Fault> {
 }
 
 fn fault(opened: Result<Session, Fault>) -> Fault {
-    opened.err().expect("the session is refused")
+    opened.expect_err("the session is refused")
 }
 
 fn account(login: &str) -> Account {

@@ -8,9 +8,13 @@
 mod brokers;
 mod connecting;
 mod links;
+#[cfg(feature = "test-rabbitmq")]
+mod outage;
 mod support;
 mod system;
+mod tls;
 mod upstream;
+mod whole;
 
 #[cfg(feature = "test-rabbitmq")]
 pub(crate) use support::{Gateway, address};

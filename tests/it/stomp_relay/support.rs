@@ -61,6 +61,11 @@ impl Gateway {
         Fixture::new(self.broker.clone(), Clock::Real)
     }
 
+    /// Waits until the metric has that value for the label.
+    pub(crate) async fn counts(&self, metric: &str, label: &str, value: f64) {
+        eventually(metric, || self.metric(metric, label) == value).await;
+    }
+
     /// The sum of a metric over those of its labels that are `label`.
     pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
         let families = self.registry.gather();
