@@ -81,11 +81,11 @@ free_ports() {
 start_rabbitmq() {
     local port
     port=$(free_ports) || return
-    # Its own Web STOMP is what the gateway is compared with.
+    # Its own Web STOMP, and Spring by its STOMP, are what the gateway is compared with.
     STOMPGATE_TEST_AMQP_URL=$(STOMPGATE_RABBITMQ_PLUGINS=rabbitmq_web_stomp \
         tests/rabbitmq.sh start "$work/rabbitmq" "$port") || return
     export STOMPGATE_TEST_AMQP_URL STOMPGATE_TEST_RABBITMQCTL=$work/rabbitmq/rabbitmqctl
-    export STOMPGATE_TEST_WEB_STOMP=ws://127.0.0.1:$((port + 7))/ws
+    export STOMPGATE_TEST_WEB_STOMP=ws://127.0.0.1:$((port + 7))/ws STOMPGATE_TEST_STOMP=127.0.0.1:$((port + 8))
     echo "RabbitMQ $("$STOMPGATE_TEST_RABBITMQCTL" version)"
 }
 
@@ -109,6 +109,7 @@ from_outside() {
 spring() {
     phase "Spring, embedded broker" from_outside memory tests/spring/run.sh client || true
     phase "Spring, RabbitMQ" from_outside amqp tests/spring/run.sh client || true
+    phase "Beside a Spring application" from_outside amqp tests/spring/run.sh beside || true
 }
 
 phase "Setup" tests/setup.sh
