@@ -74,7 +74,8 @@ trap 'rm -f "$log"' EXIT
 
 for need in "${missing[@]}"; do
     if ! has "$need"; then
-        echo "tests/setup.sh: $(packages_of "$need") did not bring what the tests need (node: version 18 or later, java: 17 or later)" >&2
+        echo "tests/setup.sh: $(packages_of "$need") did not bring what the tests need" \
+            "(node: version 18 or later, java: 17 or later)" >&2
         exit 1
     fi
     case $need in

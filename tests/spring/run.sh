@@ -33,7 +33,7 @@ with_gateway() {
         *" app "*) ;;
         *) with_handlers ;;
     esac
-    MAVEN_OPTS=-Xmx256m node ../clients/with-gateway.mjs mvn --batch-mode --quiet test "$@"
+    MAVEN_OPTS=-Xmx256m node ../clients/with-gateway.mjs mvn --batch-mode --no-transfer-progress test "$@"
 }
 
 with_handlers() {

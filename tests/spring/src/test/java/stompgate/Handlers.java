@@ -37,7 +37,8 @@ public final class Handlers implements AutoCloseable {
                 case "send /nothing" -> exchange.sendResponseHeaders(204, -1);
                 case "send /sum" -> {
                     answered.set("Stompgate-Send-To-User", "/queue/sum");
-                    reply(exchange, 200, "" + sums.merge(asked.getFirst("Stompgate-Session"), Integer.parseInt(body), Integer::sum));
+                    var session = asked.getFirst("Stompgate-Session");
+                    reply(exchange, 200, "" + sums.merge(session, Integer.parseInt(body), Integer::sum));
                 }
                 case "send /mine" -> {
                     answered.set("Stompgate-Send-To-User", "/queue/mine");

@@ -20,8 +20,6 @@ import org.springframework.web.socket.config.annotation.WebSocketMessageBrokerCo
 @Configuration
 @EnableWebSocketMessageBroker
 class Messaging implements WebSocketMessageBrokerConfigurer {
-    private static final String ENDPOINT = "/ws";
-
     private final String host;
     private final int port;
 
@@ -33,8 +31,8 @@ class Messaging implements WebSocketMessageBrokerConfigurer {
     @Override
     public void registerStompEndpoints(StompEndpointRegistry registry) {
         registry.setPreserveReceiveOrder(true);
-        registry.addEndpoint(ENDPOINT);
-        registry.addEndpoint(ENDPOINT).withSockJS();
+        registry.addEndpoint("/ws");
+        registry.addEndpoint("/sockjs").withSockJS();
     }
 
     @Override
@@ -56,10 +54,9 @@ class Messaging implements WebSocketMessageBrokerConfigurer {
         @Override
         public Message<?> preSend(Message<?> message, MessageChannel channel) {
             var accessor = MessageHeaderAccessor.getAccessor(message, StompHeaderAccessor.class);
-            if (accessor != null && accessor.getMessageType() == SimpMessageType.CONNECT && accessor.getLogin() != null) {
-                var name = accessor.getLogin();
-                accessor.setUser((Principal) () -> name);
-            }
+            if (accessor == null || accessor.getMessageType() != SimpMessageType.CONNECT) return message;
+            var name = accessor.getLogin();
+            if (name != null) accessor.setUser((Principal) () -> name);
             return message;
         }
     }

@@ -17,16 +17,20 @@ final class Allowed {
     private final Set<Row> used = new HashSet<>();
     private final Set<String> dialogues = new HashSet<>(Set.of(EVERY_DIALOGUE));
 
-    private record Row(String dialogue, String difference) {}
+    record Row(String dialogue, String difference) {
+        private boolean isAbout(String dialogue, String difference) {
+            return List.of(EVERY_DIALOGUE, dialogue).contains(this.dialogue) && this.difference.equals(difference);
+        }
+    }
 
     /** Those that no row allows. */
     List<String> faults(String dialogue, List<String> differences) {
         dialogues.add(dialogue);
         var faults = new ArrayList<String>();
         for (var difference : differences) {
-            var rows = this.rows.stream().filter(it -> isAbout(it, dialogue) && it.difference.equals(difference)).toList();
-            if (rows.isEmpty()) faults.add(dialogue + " | " + difference);
-            used.addAll(rows);
+            var about = rows.stream().filter(it -> it.isAbout(dialogue, difference)).toList();
+            if (about.isEmpty()) faults.add(dialogue + " | " + difference);
+            used.addAll(about);
         }
         return faults;
     }
@@ -36,17 +40,13 @@ final class Allowed {
         return rows.stream().filter(it -> dialogues.contains(it.dialogue) && !used.contains(it)).toList();
     }
 
-    private static boolean isAbout(Row row, String dialogue) {
-        return row.dialogue.equals(EVERY_DIALOGUE) || row.dialogue.equals(dialogue);
-    }
-
     private static List<Row> read() {
         try (var table = Allowed.class.getResourceAsStream(TABLE)) {
             var rows = new ArrayList<Row>();
             for (var line : new String(table.readAllBytes(), StandardCharsets.UTF_8).lines().toList()) {
                 if (!line.startsWith("| `")) continue;
                 var cells = line.split("(?<!\\\\)\\|");
-                for (var difference : cells[2].strip().split("<br>")) rows.add(new Row(text(cells[1].strip()), text(difference)));
+                for (var difference : cells[2].split("<br>")) rows.add(new Row(text(cells[1]), text(difference)));
             }
             return rows;
         } catch (IOException e) {
@@ -56,6 +56,6 @@ final class Allowed {
 
     /** Without the marks of code. */
     private static String text(String cell) {
-        return cell.replaceAll("^`|`$", "").replace("\\|", "|");
+        return cell.strip().replaceAll("^`|`$", "").replace("\\|", "|");
     }
 }

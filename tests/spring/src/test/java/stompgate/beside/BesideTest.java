@@ -11,11 +11,15 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
-/** The same frames to both servers. What is answered differently is in `Allowed`, or a fault. */
+/** The same frames to both servers. What is answered differently is in differences.md, or a fault. */
 @Tag("beside")
 class BesideTest {
     private static final int PART_CHARS = 8000;
     private static final int TRIES = 5;
+    private static final String SUBSCRIBE = "SUBSCRIBE id:0 destination:/topic/~ receipt:s";
+    private static final String UPGRADE = "Connection:Upgrade Upgrade:websocket Sec-WebSocket-Version:";
+    private static final String KEY = " Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==";
+
     private static final Allowed ALLOWED = new Allowed();
     private static Servers servers;
 
@@ -64,8 +68,7 @@ class BesideTest {
 
     @Test
     void topics() throws Exception {
-        same("a topic", Dialogue.connected()
-            .say("SUBSCRIBE id:0 destination:/topic/~ receipt:s", 1)
+        same("a topic", Dialogue.connected().say(SUBSCRIBE, 1)
             .say("SEND destination:/topic/~ receipt:p x-own:a\\cb | hello", 2)
             .say("SEND destination:/topic/~ content-type:text/plain | no receipt", 1)
             .say("SEND destination:/topic/~ receipt:empty", 2)
@@ -84,13 +87,13 @@ class BesideTest {
 
     @Test
     void bodies() throws Exception {
-        same("JSON", Dialogue.connected().say("SUBSCRIBE id:0 destination:/topic/~ receipt:s", 1)
-            .say("SEND destination:/topic/~ content-type:application/json;charset=UTF-8 | {\"a\":\"\u00e4\u20ac\"}", 1));
-        same("octets", Dialogue.connected().say("SUBSCRIBE id:0 destination:/topic/~ receipt:s", 1)
+        var json = "content-type:application/json;charset=UTF-8 | {\"a\":\"\u00e4\u20ac\"}";
+        same("JSON", Dialogue.connected().say(SUBSCRIBE, 1).say("SEND destination:/topic/~ " + json, 1));
+        same("octets", Dialogue.connected().say(SUBSCRIBE, 1)
             .say("SEND destination:/topic/~ content-type:application/octet-stream | abc", 1));
-        same("a NUL in a body", Dialogue.connected().say("SUBSCRIBE id:0 destination:/topic/~ receipt:s", 1)
+        same("a NUL in a body", Dialogue.connected().say(SUBSCRIBE, 1)
             .say("SEND destination:/topic/~ content-length:3 | a\0b", 1));
-        same("a content-type that is none", Dialogue.connected().say("SUBSCRIBE id:0 destination:/topic/~ receipt:s", 1)
+        same("a content-type that is none", Dialogue.connected().say(SUBSCRIBE, 1)
             .say("SEND destination:/topic/~ content-type:none | abc", 2, 1));
     }
 
@@ -118,24 +121,23 @@ class BesideTest {
     @Test
     void beforeConnect() throws Exception {
         same("SEND before CONNECT", new Dialogue().say("SEND destination:/topic/~ receipt:r", 2));
+        same("DISCONNECT before CONNECT", new Dialogue().say("DISCONNECT receipt:r", 2));
         same("a heart-beat before CONNECT", new Dialogue().raw("\n", 2, 0).say(Dialogue.CONNECT, 1));
         same("CONNECT with a body", new Dialogue().say(Dialogue.CONNECT + " | body", 2));
     }
 
     @Test
     void refused() throws Exception {
-        for (var frame : List.of("CONNECT accept-version:1.2 host:/ login:ann passcode:ann", "FOO receipt:r", "SEND nocolon",
-                "SEND :noname", "SEND destination:/topic/\\x receipt:r", "SEND receipt:r | x", "SEND destination:/queue/ receipt:r",
-                "SEND destination:/topic/a/b receipt:r", "SUBSCRIBE id:0 receipt:r",
-                "SUBSCRIBE id:0 destination:/topic/~ ack:bogus receipt:r", "SUBSCRIBE id:0 destination:/topic/a/b receipt:r",
-                "SUBSCRIBE id:0 destination:/topic/~ receipt:r | body", "UNSUBSCRIBE id:none receipt:r", "UNSUBSCRIBE receipt:r",
-                "ACK id:none receipt:r", "NACK receipt:r", "BEGIN receipt:r", "COMMIT transaction:none receipt:r",
-                "ABORT transaction:none receipt:r", "CONNECTED version:1.2", "MESSAGE destination:/topic/~ receipt:r | x",
-                "RECEIPT receipt-id:r", "ERROR receipt:r | x")) {
+        for (var frame : List.of(Dialogue.CONNECT, "FOO receipt:r", "SEND nocolon", "SEND :noname",
+                "SEND destination:/topic/\\x receipt:r", "SEND receipt:r | x", "SEND destination:/queue/ receipt:r",
+                "SEND destination:/topic/a/b receipt:r", "SUBSCRIBE id:0 receipt:r", SUBSCRIBE + " ack:bogus",
+                "SUBSCRIBE id:0 destination:/topic/a/b receipt:r", SUBSCRIBE + " | body",
+                "UNSUBSCRIBE id:none receipt:r", "UNSUBSCRIBE receipt:r", "ACK id:none receipt:r", "NACK receipt:r",
+                "BEGIN receipt:r", "COMMIT transaction:none receipt:r", "ABORT transaction:none receipt:r",
+                "CONNECTED version:1.2", "MESSAGE destination:/topic/~ receipt:r | x", "RECEIPT receipt-id:r",
+                "ERROR receipt:r | x")) {
             same(frame, Dialogue.connected().say(frame, 2));
         }
-        same("an id twice", Dialogue.connected().say("SUBSCRIBE id:0 destination:/topic/~ receipt:1", 1)
-            .say("SUBSCRIBE id:0 destination:/topic/~.other receipt:2", 2));
         same("CR without LF", Dialogue.connected().raw("SEND\rdestination:/topic/x\n\n\0", 2, 2));
         same("CR LF", Dialogue.connected().raw("SEND\r\ndestination:/topic/~\r\nreceipt:r\r\n\r\nx\0", 1, 1));
     }
@@ -143,10 +145,12 @@ class BesideTest {
     @Test
     void refusedByTheGatewayAlone() throws Exception {
         for (var frame : List.of("SEND destination:/topic/~ content-length:-1 receipt:r | x",
-                "SEND destination:/topic/~ content-length:x receipt:r | x", "SUBSCRIBE destination:/topic/~ receipt:r")) {
+                "SEND destination:/topic/~ content-length:x receipt:r | x",
+                "SUBSCRIBE destination:/topic/~ receipt:r")) {
             same(frame, Dialogue.connected().say(frame, 1, 2));
         }
-        for (var frame : List.of("SEND destination:/other/~ receipt:r", "SUBSCRIBE id:0 destination:/other/~ receipt:r")) {
+        for (var command : List.of("SEND", "SUBSCRIBE id:0")) {
+            var frame = command + " destination:/other/~ receipt:r";
             same(frame, Dialogue.connected().say(frame, 0, 2));
         }
     }
@@ -155,60 +159,54 @@ class BesideTest {
     void disconnect() throws Exception {
         same("DISCONNECT", Dialogue.connected().unfenced().say("DISCONNECT", 0, 1));
         same("DISCONNECT with a receipt", Dialogue.connected().unfenced().say("DISCONNECT receipt:bye", 3, 2));
-        same("DISCONNECT before CONNECT", new Dialogue().say("DISCONNECT receipt:bye", 2));
     }
 
     @Test
     void sizes() throws Exception {
-        var subscribed = "SUBSCRIBE id:0 destination:/topic/~ receipt:s";
-        same("a body of 10,000 letters", Dialogue.connected().say(subscribed, 1)
-            .say("SEND destination:/topic/~ | " + "x".repeat(10_000), 1));
-        same("a frame in parts", Dialogue.connected().say(subscribed, 1)
-            .raw(parts(Dialogue.written("SEND destination:/topic/~ | " + "x".repeat(30_000))), 1, 1));
-        same("several frames in a message", Dialogue.connected()
-            .raw(Dialogue.written(subscribed) + "\n" + Dialogue.written("SEND destination:/topic/~ | hello") + "\n", 2, 2));
-        same("a message over the limit", Dialogue.connected().say("SEND destination:/topic/~ | " + "x".repeat(80_000), 1, 2));
-        same("a frame over the limit in parts", Dialogue.connected()
-            .raw(parts(Dialogue.written("SEND destination:/topic/~ | " + "x".repeat(80_000))), 2, 2));
-    }
-
-    @Test
-    void subProtocols() throws Exception {
-        for (var offered : List.of("v12.stomp", "v10.stomp,v11.stomp", "V11.STOMP", "other,v12.stomp", "other", "")) {
-            var protocols = offered.isEmpty() ? new String[0] : offered.split(",");
-            same("sub-protocols " + offered, new Dialogue().protocols(protocols).say(Dialogue.CONNECT, 1));
-        }
+        same("a body of 10,000 letters", Dialogue.connected().say(SUBSCRIBE, 1).say(send(10_000), 1));
+        same("a frame in parts", Dialogue.connected().say(SUBSCRIBE, 1).raw(parts(send(30_000)), 1, 1));
+        var both = Dialogue.written(SUBSCRIBE) + "\n" + Dialogue.written("SEND destination:/topic/~ | hello") + "\n";
+        same("several frames in a message", Dialogue.connected().raw(both, 2, 2));
+        same("a message over the limit", Dialogue.connected().say(send(80_000), 1, 2));
+        same("a frame over the limit in parts", Dialogue.connected().raw(parts(send(80_000)), 2, 2));
     }
 
     @Test
     void handshakes() throws Exception {
-        var upgrade = "Connection:Upgrade Upgrade:websocket Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ== Sec-WebSocket-Version:";
-        for (var request : List.of("GET ", "POST ", "GET  " + upgrade + "12", "GET  Origin:http://other.example " + upgrade + "13",
-                "GET  Connection:Upgrade Upgrade:websocket Sec-WebSocket-Version:13", "GET  Connection:Upgrade Upgrade:other")) {
-            same(request, Http.exchange(servers.spring, request), Http.exchange(servers.gateway, request));
+        for (var offered : List.of("v12.stomp", "v10.stomp,v11.stomp", "V11.STOMP", "other,v12.stomp", "other", "")) {
+            var protocols = offered.isEmpty() ? new String[0] : offered.split(",");
+            same("sub-protocols " + offered, new Dialogue().protocols(protocols).say(Dialogue.CONNECT, 1));
+        }
+        for (var request : List.of("POST ", "GET  " + UPGRADE + "12" + KEY, "GET  " + UPGRADE + "13",
+                "GET  Origin:http://other.example " + UPGRADE + "13" + KEY)) {
+            same(request, Http.exchange(http(servers.spring), request), Http.exchange(http(servers.gateway), request));
         }
     }
 
     @Test
     @Tag("sockjs")
     void sockJs() throws Exception {
-        for (var request : List.of("GET /", "GET /info", "GET /info Origin:http://other.example", "POST /info", "OPTIONS /info", "GET /iframe.html",
-                "GET /000/none/xhr_send", "POST /000/none/xhr_send | [\"x\"]", "POST /000/~/xhr", "POST /000/~/bogus", "POST /000/xhr",
-                "GET /000/~/htmlfile", "GET /000/~/jsonp")) {
-            same(request, Http.exchange(servers.spring, request), Http.exchange(servers.gateway, request));
+        for (var request : List.of("GET ", "GET /", "GET /info", "GET /info Origin:http://other.example", "POST /info",
+                "OPTIONS /info", "GET /iframe.html", "GET /000/none/xhr_send", "POST /000/none/xhr_send | [\"x\"]",
+                "POST /000/~/xhr", "POST /000/~/bogus", "POST /000/xhr", "GET /000/~/htmlfile", "GET /000/~/jsonp")) {
+            same("SockJS " + request, Http.exchange(servers.spring.sockJs(), request),
+                Http.exchange(servers.gateway.sockJs(), request));
         }
     }
 
     @Test
     @Tag("app")
     void app() throws Exception {
-        same("/app by the default topic", Dialogue.connected().say("SUBSCRIBE id:0 destination:/topic/increment receipt:s", 1)
-            .say("SEND destination:/app/increment | 5", 1).say("SEND destination:/app/increment receipt:r | 5", 1, 2));
+        same("/app by the default topic", Dialogue.connected()
+            .say("SUBSCRIBE id:0 destination:/topic/increment receipt:s", 1)
+            .say("SEND destination:/app/increment | 5", 1)
+            .say("SEND destination:/app/increment receipt:r | 5", 1, 2));
         same("/app without a reply", Dialogue.connected().say("SEND destination:/app/nothing receipt:r | x", 0, 1));
         same("/app answers a SUBSCRIBE", Dialogue.connected().say("SUBSCRIBE id:7 destination:/app/number", 1));
-        same("/app answers a SUBSCRIBE with a receipt", Dialogue.connected().say("SUBSCRIBE id:7 destination:/app/number receipt:r", 1, 2));
-        same("UNSUBSCRIBE of what /app has answered", Dialogue.connected().say("SUBSCRIBE id:7 destination:/app/number", 1)
-            .say("UNSUBSCRIBE id:7", 2, 0));
+        same("/app answers a SUBSCRIBE with a receipt", Dialogue.connected()
+            .say("SUBSCRIBE id:7 destination:/app/number receipt:r", 1, 2));
+        same("UNSUBSCRIBE of what /app has answered", Dialogue.connected()
+            .say("SUBSCRIBE id:7 destination:/app/number", 1).say("UNSUBSCRIBE id:7", 2, 0));
         same("/app that nobody handles", Dialogue.connected().say("SEND destination:/app/none | x", 0));
     }
 
@@ -216,7 +214,8 @@ class BesideTest {
     @Tag("user")
     void user() throws Exception {
         same("/user by name", Dialogue.connected().say("SUBSCRIBE id:0 destination:/user/queue/~ receipt:s", 1)
-            .say("SEND destination:/user/ann/queue/~ x-own:1 | hello", 1).say("UNSUBSCRIBE id:0 receipt:u", 1)
+            .say("SEND destination:/user/ann/queue/~ x-own:1 | hello", 1)
+            .say("UNSUBSCRIBE id:0 receipt:u", 1)
             .say("SEND destination:/user/ann/queue/~ | late", 0));
         same("/user that nobody is", Dialogue.connected().say("SEND destination:/user/nobody-~/queue/x | x", 0));
         same("/user without a destination", Dialogue.connected().say("SEND destination:/user/ann | x", 0, 2));
@@ -227,21 +226,34 @@ class BesideTest {
     @Tag("user")
     void repliesToUsers() throws Exception {
         for (var name : List.of("sum", "mine")) {
-            same("/app replies to /user/queue/" + name, Dialogue.connected().say("SUBSCRIBE id:0 destination:/user/queue/" + name + " receipt:s", 1)
+            same("/app replies to /user/queue/" + name, Dialogue.connected()
+                .say("SUBSCRIBE id:0 destination:/user/queue/" + name + " receipt:s", 1)
                 .say("SEND destination:/app/" + name + " | 5", 1));
         }
-        same("/app tells of an exception", Dialogue.connected().say("SUBSCRIBE id:0 destination:/user/queue/error receipt:s", 1)
+        same("/app tells of an exception", Dialogue.connected()
+            .say("SUBSCRIBE id:0 destination:/user/queue/error receipt:s", 1)
             .say("SEND destination:/app/bad | x", 1));
     }
 
-    private static List<String> parts(String frame) {
+    private static String send(int chars) {
+        return "SEND destination:/topic/~ | " + "x".repeat(chars);
+    }
+
+    private static List<String> parts(String line) {
+        var frame = Dialogue.written(line);
         var parts = new ArrayList<String>();
-        for (int i = 0; i < frame.length(); i += PART_CHARS) parts.add(frame.substring(i, Math.min(i + PART_CHARS, frame.length())));
+        for (int i = 0; i < frame.length(); i += PART_CHARS) {
+            parts.add(frame.substring(i, Math.min(i + PART_CHARS, frame.length())));
+        }
         return parts;
     }
 
     private static Frame last(List<Frame> frames) {
         return frames.stream().filter(it -> it.command().equals("MESSAGE")).reduce((a, b) -> b).orElseThrow();
+    }
+
+    private static String http(Server server) {
+        return server.webSocket().replaceFirst("^ws", "http");
     }
 
     private void same(String name, Dialogue dialogue) throws Exception {

@@ -9,6 +9,7 @@ import java.util.TreeSet;
 /** What tells two answers apart, each difference in a line: what Spring's client saw, then that of the gateway. */
 final class Differences {
     private static final String ABSENT = "-";
+    private static final List<Frame> NONE = List.of();
 
     private final List<String> found = new ArrayList<>();
 
@@ -19,7 +20,7 @@ final class Differences {
         var commands = new TreeSet<>(theirs.keySet());
         commands.addAll(ours.keySet());
         for (var command : commands) {
-            differences.compare(command, theirs.getOrDefault(command, List.of()), ours.getOrDefault(command, List.of()));
+            differences.compare(command, theirs.getOrDefault(command, NONE), ours.getOrDefault(command, NONE));
         }
         return differences.found;
     }

@@ -51,7 +51,7 @@ class AppTest {
     @Test
     void sp57ASubscriptionIsAnsweredOnceAndDirectly() throws Exception {
         try (var ann = connect("ann")) {
-            var inbox = new Inbox();
+            var inbox = new Inbox(ann.watch);
             inbox.subscription = ann.session.subscribe("/app/number", inbox);
             var message = inbox.next();
             assertEquals("42", message.body());

@@ -65,7 +65,7 @@ final class Peer extends StompSessionHandlerAdapter implements AutoCloseable {
 
     /** Is over when the gateway has confirmed it. */
     Inbox subscribe(String destination) throws Exception {
-        var inbox = new Inbox();
+        var inbox = new Inbox(watch);
         confirmed(headers -> inbox.subscription = session.subscribe(to(destination, headers), inbox));
         return inbox;
     }

@@ -88,7 +88,7 @@ abstract class SessionContract {
     @Test
     void sp83AFrameMaySpanManyMessages() throws Exception {
         var topic = unique("/topic/");
-        var body = "0123456789".repeat(3000);
+        var body = "0123456789".repeat(700);
         try (var ann = Peer.connect(transport, "ann", it -> it.setOutboundMessageSizeLimit(SPLIT_BYTES))) {
             var inbox = ann.subscribe(topic);
             ann.send(topic, body);

@@ -32,7 +32,8 @@ final class Watch implements WebSocketClient {
     }
 
     @Override
-    public CompletableFuture<WebSocketSession> execute(WebSocketHandler handler, WebSocketHttpHeaders headers, URI url) {
+    public CompletableFuture<WebSocketSession> execute(WebSocketHandler handler, WebSocketHttpHeaders headers,
+            URI url) {
         return client.execute(new Decorator(handler), headers, url);
     }
 
