@@ -22,19 +22,9 @@ class NotYetTest {
     @Test
     @Tag("no-user")
     void usersHaveNoDestinations() throws Exception {
-        assertEquals("Unknown destination", refusal("/user/joe/queue/x"));
-    }
-
-    @Test
-    @Tag("no-app")
-    void nobodyHandlesWhatIsSentToApp() throws Exception {
-        assertEquals("Unknown destination", refusal("/app/x"));
-    }
-
-    private static String refusal(String destination) throws Exception {
         try (var ann = Peer.connect(Transport.WEBSOCKET, "ann")) {
-            ann.sendUnconfirmed(destination, "x");
-            return Peer.inTime(ann.error).getFirst("message");
+            ann.sendUnconfirmed("/user/joe/queue/x", "x");
+            assertEquals("Unknown destination", Peer.inTime(ann.error).getFirst("message"));
         }
     }
 }
