@@ -2,7 +2,7 @@
 
 SCRIPTS = .ci/run $(shell find . \( -name target -o -name node_modules -o -name .git \) -prune -o -name '*.sh' -print)
 
-.PHONY: run check test test-rabbitmq4 test-scale soak bench
+.PHONY: run check test test-spring test-rabbitmq4 test-scale soak bench
 
 run:
 	cargo run --release
@@ -19,6 +19,9 @@ check:
 
 test:
 	tests/all.sh
+
+test-spring:
+	tests/all.sh spring
 
 test-rabbitmq4:
 	tests/rabbitmq4.sh

@@ -3,6 +3,7 @@
 #
 #   tests/all.sh            all of them
 #   tests/all.sh broker     without those to which it is all the same which RabbitMQ there is
+#   tests/all.sh spring     only those with Spring
 #
 # The crate is compiled once: the feature `test-rabbitmq` only adds tests, and the binary that cargo builds for the
 # integration tests is the one that the clients talk to.
@@ -83,12 +84,12 @@ free_ports() {
 start_rabbitmq() {
     local port
     port=$(free_ports) || return
-    # Its own Web STOMP is what the gateway is compared with.
+    # Its own STOMP and Web STOMP are what the gateway is compared with, and what Spring is in front of.
     STOMPGATE_TEST_AMQP_URL=$(STOMPGATE_RABBITMQ_PLUGINS=rabbitmq_stomp,rabbitmq_web_stomp \
         tests/rabbitmq.sh start "$work/rabbitmq" "$port") || return
     export STOMPGATE_TEST_AMQP_URL STOMPGATE_TEST_RABBITMQCTL=$work/rabbitmq/rabbitmqctl
     export STOMPGATE_TEST_WEB_STOMP=ws://127.0.0.1:$((port + 7))/ws
-    export STOMPGATE_TEST_STOMP_RABBITMQ=127.0.0.1:$((port + 8))
+    export STOMPGATE_TEST_STOMP=127.0.0.1:$((port + 8)) STOMPGATE_TEST_STOMP_RABBITMQ=127.0.0.1:$((port + 8))
     echo "RabbitMQ $("$STOMPGATE_TEST_RABBITMQCTL" version)"
 }
 
@@ -109,16 +110,29 @@ cut_in_namespace() {
     tests/namespace.sh 2>&1 | tee "$work/namespace.log"
 }
 
-# from_outside BROKER COMMAND: with what the suites need that start the gateway as a process.
+# from_outside BROKER COMMAND...: with what the suites need that start the gateway as a process.
 from_outside() {
     STOMPGATE_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/stompgate") \
         CHROMIUM=$(command -v chromium || command -v chromium-browser || command -v google-chrome) \
         BROKER=$1 \
         STOMPGATE__BROKER__AMQP__URL=$STOMPGATE_TEST_AMQP_URL \
-        "$2"
+        "${@:2}"
+}
+
+spring() {
+    phase "Spring, embedded broker" from_outside memory tests/spring/run.sh client || true
+    phase "Spring, RabbitMQ" from_outside amqp tests/spring/run.sh client || true
+    phase "Beside a Spring application" from_outside amqp tests/spring/run.sh beside || true
 }
 
 phase "Setup" tests/setup.sh
+if [ "$scope" = spring ]; then
+    phase "Build" cargo build --locked
+    phase "Start of RabbitMQ" start_rabbitmq
+    spring
+    unfinished=0
+    exit
+fi
 if [ "$scope" = all ]; then
     phase "Deployment files" tests/deploy/check.sh || true
 fi
@@ -129,6 +143,7 @@ phase "cargo test" cargo_test || true
 phase "Network cut in a namespace" cut_in_namespace || true
 if [ "$scope" = all ]; then
     phase "Clients, embedded broker" from_outside memory tests/clients/run.sh || true
+    spring
 fi
 phase "Clients, RabbitMQ" from_outside amqp tests/clients/run.sh || true
 phase "Beside RabbitMQ's Web STOMP" from_outside amqp tests/clients/run.sh plugin || true

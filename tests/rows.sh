@@ -24,6 +24,7 @@ tests() {
         sed -nE 's/^ *[a-z]+: ([a-z0-9_]+)[,;].*/\1/p' tests/it/broker_contract/mod.rs
         grep -rhoE 'def test_[a-z0-9_]+' --include='*.py' tests/clients | sed 's/^def //'
         grep -rhoE "^ *test\((['\`]).*\1, " --include='*.test.js' tests/clients tests/browser | sed -E "s/^ *test\(.//; s/., $//"
+        grep -rhA3 '^ *@Test$' --include='*.java' tests/spring | sed -nE 's/^ *void ([A-Za-z0-9]+)\(.*/\1/p'
         sed -n 's/^=== //p' tests/fixtures/stomp/*
     } | grep -vxF "$(grep -rhoE '[a-z0-9_]+, not on amqp' tests/it/broker_contract | sed 's/,.*//')"
 }

@@ -10,9 +10,9 @@ PATH=$PATH:/usr/sbin
 has() {
     case $1 in
         cc) command -v cc ;;
-        java) command -v java && command -v mvn ;;
         rabbitmq) command -v rabbitmq-server ;;
         node) command -v npm && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' ;;
+        java) command -v mvn && javac --release 17 --version ;;
         chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
         venv) python3 -c 'import ensurepip, venv' ;;
         haproxy | ip | promtool | docker-compose) command -v "$1" ;;
@@ -22,9 +22,9 @@ has() {
 packages_of() {
     case $1 in
         cc) echo gcc libc6-dev ;;
-        java) echo default-jre-headless maven ;;
         rabbitmq) echo rabbitmq-server ;;
         node) echo nodejs npm ;;
+        java) echo openjdk-17-jdk-headless maven ;;
         chromium) echo chromium ;;
         ip) echo iproute2 ;;
         venv) echo python3 python3-venv ;;
@@ -46,7 +46,7 @@ stop_service() {
 
 missing=()
 packages=()
-for need in cc java rabbitmq node chromium venv haproxy ip promtool docker-compose; do
+for need in cc rabbitmq node java chromium venv haproxy ip promtool docker-compose; do
     if ! has "$need"; then
         missing+=("$need")
         read -ra its_packages <<<"$(packages_of "$need")"
@@ -74,7 +74,8 @@ trap 'rm -f "$log"' EXIT
 
 for need in "${missing[@]}"; do
     if ! has "$need"; then
-        echo "tests/setup.sh: $(packages_of "$need") did not bring what the tests need (node: version 18 or later)" >&2
+        echo "tests/setup.sh: $(packages_of "$need") did not bring what the tests need" \
+            "(node: version 18 or later, java: 17 or later)" >&2
         exit 1
     fi
     case $need in
