@@ -301,8 +301,8 @@ fn users_of_the_gateway_and_users_of_rabbitmq_exclude_each_other() {
 #[test]
 fn sessions_of_a_user_are_bounded_only_where_somebody_checks_logins() {
     let bound = "session.sessions_per_user_max = 1";
-    let expected = "FILE: session.sessions_per_user_max is given, but nobody checks logins, so anybody could use up \
-                    the sessions of another user: list auth.users, or have RabbitMQ check them (broker.amqp.identity = \
+    let expected = "FILE: session.sessions_per_user_max is given, but nobody checks logins, so anybody could use up the \
+                    sessions of another user: list auth.users, or have the broker check them (its identity = \
                     \"client\")";
     let client = "broker.amqp.identity = 'client'";
     assert_eq!(faults(bound, []), [expected]);

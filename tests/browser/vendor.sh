@@ -6,7 +6,9 @@ cd "$(dirname "$0")"
 modules=node_modules
 demo=../../src/http/demo
 
-[ -d "$modules/@stomp/stompjs" ] && [ -d "$modules/sockjs-client" ] || npm ci --ignore-scripts --silent
+if [ ! -d "$modules/@stomp/stompjs" ] || [ ! -d "$modules/sockjs-client" ]; then
+    npm ci --ignore-scripts --silent
+fi
 made=$(mktemp)
 trap 'rm -f "$made"' EXIT
 
