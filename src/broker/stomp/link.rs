@@ -5,6 +5,7 @@ use tokio_util::sync::DropGuard;
 
 use super::worker::Line;
 use crate::broker::Pending;
+use crate::destination::Destination;
 use crate::message::AckToken;
 use crate::session::{Fault, Publish, Subscribe, Unsubscribe, Verdict};
 
@@ -22,10 +23,16 @@ impl Link {
     }
 
     pub fn publish(&mut self, publish: Publish) -> Pending {
+        if let Err(fault) = check(&publish.destination) {
+            return Pending::ready(Err(fault));
+        }
         self.line.with(|it| it.publish(&publish, now()))
     }
 
     pub fn subscribe(&mut self, subscribe: Subscribe) -> Pending {
+        if let Err(fault) = check(&subscribe.destination) {
+            return Pending::ready(Err(fault));
+        }
         self.line.with(|it| it.subscribe(subscribe, now()))
     }
 
@@ -39,6 +46,21 @@ impl Link {
 
     pub(in crate::broker) fn fault(&self) -> Fault {
         self.line.dialogue().over().cloned().unwrap_or(Fault::Unavailable)
+    }
+}
+
+/// The broker knows no users: it would take the text for a queue that everybody shares.
+fn check(destination: &Destination) -> Result<(), Fault> {
+    match destination {
+        Destination::User { .. } => Err(Fault::Unsupported("users are not served in front of a STOMP broker")),
+        Destination::AmqQueue(_)
+        | Destination::App(_)
+        | Destination::Exchange { .. }
+        | Destination::Foreign(_)
+        | Destination::Queue(_)
+        | Destination::ReplyQueue(_)
+        | Destination::TempQueue(_)
+        | Destination::Topic(_) => Ok(()),
     }
 }
 

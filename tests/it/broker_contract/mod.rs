@@ -90,17 +90,17 @@ macro_rules! for_each_case {
             durable: a_reply_queue_ends_with_its_session, not on amqp: "RabbitMQ drops what is sent to a queue that is not there, and confirms it", not on stomp: "the same";
             durable: a_reply_queue_that_never_was_takes_nothing, not on amqp: "RabbitMQ drops what is sent to a queue that is not there, and confirms it", not on stomp: "the same";
             durable: a_durable_subscription_returns_what_is_unsettled;
-            users: a_message_to_a_user_reaches_each_of_their_sessions_once;
-            users: a_message_to_a_user_is_shown_as_it_was_subscribed;
-            users: a_message_to_a_user_reaches_only_what_they_subscribed;
-            users: a_message_to_a_session_reaches_that_one_alone;
-            users: a_session_without_a_user_is_reached_by_its_id;
-            users: nothing_in_the_name_of_a_user_is_a_wildcard;
-            users: the_name_of_a_user_and_the_id_of_a_session_are_two_things;
-            users: sp56_a_user_gets_a_thousand_messages_in_their_order;
-            users: what_is_sent_to_nobody_is_confirmed_and_not_kept;
-            users: an_unsubscribed_user_is_silent;
-            users: what_acknowledges_below_user_gets_everything_at_once;
+            users: a_message_to_a_user_reaches_each_of_their_sessions_once, not on stomp: "users are not served in front of a STOMP broker";
+            users: a_message_to_a_user_is_shown_as_it_was_subscribed, not on stomp: "users are not served in front of a STOMP broker";
+            users: a_message_to_a_user_reaches_only_what_they_subscribed, not on stomp: "users are not served in front of a STOMP broker";
+            users: a_message_to_a_session_reaches_that_one_alone, not on stomp: "users are not served in front of a STOMP broker";
+            users: a_session_without_a_user_is_reached_by_its_id, not on stomp: "users are not served in front of a STOMP broker";
+            users: nothing_in_the_name_of_a_user_is_a_wildcard, not on stomp: "users are not served in front of a STOMP broker";
+            users: the_name_of_a_user_and_the_id_of_a_session_are_two_things, not on stomp: "users are not served in front of a STOMP broker";
+            users: sp56_a_user_gets_a_thousand_messages_in_their_order, not on stomp: "users are not served in front of a STOMP broker";
+            users: what_is_sent_to_nobody_is_confirmed_and_not_kept, not on stomp: "users are not served in front of a STOMP broker";
+            users: an_unsubscribed_user_is_silent, not on stomp: "users are not served in front of a STOMP broker";
+            users: what_acknowledges_below_user_gets_everything_at_once, not on stomp: "users are not served in front of a STOMP broker";
             users: a_session_may_only_subscribe_for_itself;
         }
     };

@@ -65,6 +65,20 @@ async fn a_session_goes_on_after_an_error_if_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_are_refused_and_the_broker_hears_nothing_of_them() {
+    let case = Case::new(false).await;
+    let (mut client, mut peer) = case.connect().await;
+    for frame in ["SUBSCRIBE\nid:s\ndestination:/user/queue/x\n\n\0", "SEND\ndestination:/user/ann/queue/x\n\n\0"] {
+        client.send(frame).await;
+        let error = client.expect("ERROR").await;
+        assert_eq!(error.header("stompgate-error"), Some("unsupported"));
+        assert_eq!(&error.body[..], b"users are not served in front of a STOMP broker");
+    }
+    client.send("SEND\ndestination:a\n\n\0").await;
+    assert_eq!(peer.expect("SEND").await.header("destination"), Some("a"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sp3_clients_hear_of_the_end_of_their_connection_in_the_words_of_spring() {
     let case = Case::new(true).await;
     let (mut client, peer) = case.connect().await;
