@@ -18,6 +18,10 @@ use crate::transport::{Closing, Gone, Inbound};
 /// How long the client may take to answer the close (S83).
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
 
+/// Bytes that messages share an array up to. Spring's own client takes 8 KiB at a time, where Spring sends each message
+/// alone (P21).
+const ARRAY_BYTES_MAX: usize = 4 * 1024;
+
 /// Nobody is there to be told anything (RFC 6455 section 7.4.1).
 const GONE: u16 = 1006;
 
@@ -44,7 +48,7 @@ impl OverWebSocket {
             socket,
             reader: Reader::default(),
             messages: Messages::default(),
-            out: Arrays::new(settings.stream_bytes),
+            out: Arrays::new(settings.stream_bytes.min(ARRAY_BYTES_MAX)),
             heartbeat: Some(Box::pin(sleep(settings.heartbeat))),
             heartbeat_every: settings.heartbeat,
             last_write: Instant::now(),
@@ -81,10 +85,8 @@ impl OverWebSocket {
         self.socket.taken()
     }
 
-    /// A message a frame, as Spring has it: its own client takes 8 KiB at a time (P21).
     pub(in crate::transport) fn queue(&mut self, message: &[u8]) {
         self.out.push(message);
-        self.write_arrays();
     }
 
     pub(in crate::transport) fn queue_ping(&mut self) {
@@ -92,7 +94,7 @@ impl OverWebSocket {
     }
 
     pub(in crate::transport) fn buffered(&self) -> usize {
-        self.socket.buffered()
+        self.out.bytes() + self.socket.buffered()
     }
 
     /// There is always room, and sometimes a heart-beat to write.
@@ -110,6 +112,7 @@ impl OverWebSocket {
     }
 
     pub(in crate::transport) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
+        self.write_arrays();
         self.socket.poll_flush(cx)
     }
 
@@ -126,6 +129,7 @@ impl OverWebSocket {
             // Without a frame that says it (S85).
             return self.socket.close(Closing { code, patience, ..closing }).await;
         }
+        self.write_arrays();
         self.write(frame::close(closing.code, closing.reason));
         let code = if is_allowed(closing.code) { closing.code } else { 1000 };
         self.socket.close(Closing { code, patience, ..closing }).await;
